@@ -1,0 +1,2 @@
+//! The `samplefs` command.
+fn main() {}
