@@ -1,3 +1,125 @@
 //! Where bytes come from: objects under a root, the manifest, Zarr arrays and their shards.
 
+pub mod array;
+pub mod codec;
+pub mod counted;
+pub mod group;
+pub mod local;
 pub mod manifest;
+pub mod shard;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::error::{Error, Result};
+
+/// Objects under one root, by `/`-separated paths. A store around another counts, delays or fails.
+pub trait Objects: Send + Sync {
+    /// Where the root is, as a person would write it.
+    fn location(&self) -> String;
+
+    /// Reads part of an object into `buffer`, which is cleared first. `None` when there is no such object.
+    ///
+    /// # Errors
+    /// [`Changed`](crate::error::ErrorKind::Changed) when `expected` is given and the object is no
+    /// longer that version; [`Invalid`](crate::error::ErrorKind::Invalid) when it is too short for
+    /// the range or longer than the limit; what the medium says otherwise.
+    fn read(
+        &self,
+        path: &str,
+        part: Part,
+        expected: Option<&Version>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<Found>>;
+
+    /// The plain objects directly under the root.
+    fn list(&self) -> Result<Vec<PlainFile>>;
+}
+
+/// Which bytes of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of an object that has at most so many bytes.
+    Whole {
+        /// The most that will be read.
+        limit: u64,
+    },
+    /// These bytes.
+    Span(Range<u64>),
+    /// The last so many bytes.
+    Last(u64),
+}
+
+impl Part {
+    /// The part as a range of an object of `size` bytes.
+    ///
+    /// # Errors
+    /// When the object does not hold it.
+    pub fn of(&self, size: u64) -> Result<Range<u64>> {
+        match self {
+            Self::Whole { limit } if size > *limit => {
+                Err(Error::invalid(format!("{size} bytes are more than the {limit} it may have")))
+            }
+            Self::Whole { .. } => Ok(0..size),
+            Self::Span(range) if range.start <= range.end && range.end <= size => Ok(range.clone()),
+            Self::Last(count) if *count <= size => Ok(size - count..size),
+            Self::Span(Range { end, .. }) | Self::Last(end) => {
+                Err(Error::invalid(format!("it has {size} bytes where at least {end} are needed"))
+                    .hint("the object is truncated: restore or convert the sample anew"))
+            }
+        }
+    }
+}
+
+/// What was found out about an object while it was read.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its whole size in bytes.
+    pub size: u64,
+    /// Which version of it.
+    pub version: Version,
+    /// When it was last written.
+    pub modified: SystemTime,
+}
+
+/// The identity of an object's content, as far as the medium tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// A file: device, inode, size, modification time in nanoseconds.
+    File(u64, u64, u64, i128),
+    /// An entity tag.
+    Tag(Arc<str>),
+}
+
+/// A file beside the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlainFile {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Which version was listed.
+    pub version: Version,
+    /// When it was last written.
+    pub modified: SystemTime,
+}
+
+/// Opens the store at a path or `file://` URL.
+///
+/// # Errors
+/// A scheme that is not supported, a path that is no directory.
+pub fn open(url: &str) -> Result<Arc<dyn Objects>> {
+    let path = match url.split_once("://") {
+        None => url,
+        Some(("file", path)) if path.starts_with('/') => path,
+        Some(("file", _)) => {
+            return Err(Error::usage(format!("{url}: a file URL is file:// and an absolute path")));
+        }
+        Some((scheme, _)) => {
+            return Err(Error::usage(format!("{url}: stores at {scheme}:// are not supported"))
+                .hint("give a local path or a file:// URL"));
+        }
+    };
+    Ok(Arc::new(local::Local::open(path.as_ref())?))
+}

@@ -1,0 +1,285 @@
+//! noether's `zarr_store`: one Zarr group a sample, one array a field, all in one manifest.
+
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+
+use super::StoreLayout;
+use super::names::{FileNames, check_relative};
+use crate::catalog::{ArrayRef, Catalog, Domain, Extent, Field, FieldId, SampleId};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::store::manifest::{ArrayLayout, DomainGrid, Manifest};
+use crate::subsample::{Grid, spec};
+
+/// A store's payload bytes are counted in 64 bits with room to spare for headers.
+const MAX_BYTES: u64 = 1 << 62;
+
+/// A noether store, as its manifest describes it.
+pub struct Noether {
+    catalog: Catalog,
+    /// Path of each field's array within a sample's group.
+    arrays: Vec<String>,
+    /// Groups that are not called `<id>.zarr`.
+    groups: HashMap<SampleId, String>,
+}
+
+impl Noether {
+    /// Checks a manifest and takes from it what is needed to serve it.
+    ///
+    /// # Errors
+    /// Names that are no names or collide, types and shapes that cannot be, grids that contradict
+    /// themselves. Each names the sample or field.
+    pub fn new(manifest: Manifest, names: &FileNames) -> Result<Self> {
+        let mut catalog = Catalog { dataset: manifest.dataset_name.clone(), ..Catalog::default() };
+        let mut arrays = Vec::new();
+        for (name, domain) in manifest.domains.iter() {
+            let index = catalog.domains.len();
+            if manifest.domains.iter().filter(|(other, _)| *other == name).count() > 1 {
+                return Err(Error::invalid(format!("domain {name} stands twice")));
+            }
+            catalog.domains.push(Domain { name: name.to_owned() });
+            if domain.arrays.get(&domain.position).is_none() {
+                return Err(Error::invalid(format!(
+                    "domain {name} has no array for its position field {}",
+                    domain.position
+                )));
+            }
+            for (canonical, array) in domain.arrays.iter() {
+                let field =
+                    field(canonical, index, array).map_err(|e| e.within(format!("field {canonical}")))?;
+                catalog.fields.push(field);
+                arrays.push(array.array_name.clone());
+            }
+        }
+        name_files(&mut catalog.fields, names, &manifest)?;
+
+        let mut groups = HashMap::new();
+        let samples = manifest.samples.0;
+        if samples.len() >= u32::MAX as usize {
+            return Err(Error::invalid(format!("{} samples are more than 2^32 - 2", samples.len())));
+        }
+        catalog.grids.reserve_exact(samples.len() * catalog.domains.len());
+        for (index, (id, entry)) in samples.into_iter().enumerate() {
+            let here = |e: Error| e.within(format!("sample {id:?}"));
+            check_id(&id).map_err(here)?;
+            check_relative(&entry.relpath).map_err(|e| here(e.within("relpath")))?;
+            if entry.relpath.strip_suffix(".zarr") != Some(&id) {
+                groups.insert(SampleId(index as u32), entry.relpath);
+            }
+            for (domain, _) in entry.domains.iter() {
+                if !catalog.domains.iter().any(|d| d.name == domain) {
+                    return Err(here(Error::invalid(format!("no such domain: {domain}"))));
+                }
+            }
+            for (d, domain) in catalog.domains.iter().enumerate() {
+                let grid = entry.domains.get(&domain.name).map(|raw| {
+                    let fields = catalog.fields.iter().filter(|f| f.domain == d);
+                    grid(raw, fields).map_err(|e| here(e.within(format!("domain {}", domain.name))))
+                });
+                catalog.grids.push(grid.transpose()?);
+            }
+            catalog.ids.push(id.into_boxed_str());
+        }
+        Ok(Self { catalog, arrays, groups })
+    }
+}
+
+impl StoreLayout for Noether {
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    fn extent(&self, sample: SampleId, field: FieldId) -> Extent {
+        let rows = self.catalog.grid(sample, field).map_or(0, |grid| grid.points);
+        let described = self.catalog.field(field);
+        let group = self.groups.get(&sample).cloned();
+        let array = ArrayRef {
+            id: u64::from(sample.0) * self.catalog.fields.len() as u64 + u64::from(field.0),
+            group: group.unwrap_or_else(|| format!("{}.zarr", self.catalog.id(sample))),
+            name: self.arrays[field.0 as usize].clone(),
+            rows,
+            dim: described.dim,
+            dtype: described.dtype,
+        };
+        Extent { array, rows: 0..rows }
+    }
+}
+
+fn field(canonical: &str, domain: usize, array: &ArrayLayout) -> Result<Field> {
+    check_relative(&array.array_name).map_err(|e| e.within("array_name"))?;
+    if array.field != canonical {
+        return Err(Error::invalid(format!("its array says that it holds {}", array.field)));
+    }
+    if array.dim == 0 {
+        return Err(Error::invalid("dim is 0"));
+    }
+    let dtype = DType::stored(&array.dtype).ok_or_else(|| {
+        let known: Vec<_> = DType::STORED.iter().map(|d| d.name()).collect();
+        Error::invalid(format!("unknown dtype {}", array.dtype)).hint(format!("known: {}", known.join(", ")))
+    })?;
+    Ok(Field { canonical: canonical.to_owned(), domain, dtype, dim: array.dim, stem: String::new() })
+}
+
+/// Gives every field its file name, and checks that no two share a field or a file.
+fn name_files(fields: &mut [Field], names: &FileNames, manifest: &Manifest) -> Result<()> {
+    if fields.len() >= usize::from(u16::MAX) {
+        return Err(Error::invalid(format!("{} fields are more than 2^16 - 2", fields.len())));
+    }
+    let canonical: Vec<&str> = fields.iter().map(|field| field.canonical.as_str()).collect();
+    let files = names.resolve(manifest, &canonical)?;
+    for (i, file) in files.iter().enumerate() {
+        check_relative(file).map_err(|e| e.within(format!("field {}", canonical[i])))?;
+        if file.contains('/') {
+            return Err(Error::invalid(format!("field {}: {file:?} is no file name", canonical[i])));
+        }
+        for earlier in 0..i {
+            if canonical[earlier] == canonical[i] {
+                return Err(Error::invalid(format!("field {} stands twice", canonical[i])));
+            }
+            if files[earlier] == *file {
+                let (one, other) = (canonical[earlier], canonical[i]);
+                return Err(Error::invalid(format!("fields {one} and {other} are both called {file}")));
+            }
+        }
+    }
+    for (field, file) in fields.iter_mut().zip(files) {
+        field.stem = file.strip_suffix(".pt").unwrap_or(&file).to_owned();
+    }
+    Ok(())
+}
+
+fn check_id(id: &str) -> Result<()> {
+    check_relative(id)?;
+    if id.split('/').any(|component| component.starts_with(spec::PREFIX)) {
+        return Err(Error::invalid(format!("a name that begins with {} would hide a view", spec::PREFIX))
+            .hint("rename the sample and convert anew: views are found under such names"));
+    }
+    Ok(())
+}
+
+fn grid<'a>(raw: &DomainGrid, fields: impl Iterator<Item = &'a Field>) -> Result<Grid> {
+    let DomainGrid { n_points, chunk_points, n_chunks, .. } = *raw;
+    let chunk = match NonZeroU64::new(chunk_points) {
+        Some(chunk) => chunk,
+        // The writer's min(chunk_points, n_points) of an empty domain.
+        None if n_points == 0 => NonZeroU64::MIN,
+        None => return Err(Error::invalid(format!("{n_points} points in chunks of 0"))),
+    };
+    let grid = Grid { points: n_points, chunk };
+    if n_chunks != grid.chunks() {
+        let counted = grid.chunks();
+        return Err(Error::invalid(format!(
+            "n_chunks is {n_chunks}, but {n_points} points in chunks of {chunk} make {counted}"
+        )));
+    }
+    for field in fields {
+        // Eight bytes is the widest value, stored or served.
+        let bytes = n_points.checked_mul(u64::from(field.dim)).and_then(|n| n.checked_mul(8));
+        if bytes.is_none_or(|bytes| bytes > MAX_BYTES) {
+            return Err(Error::invalid(format!(
+                "{n_points} points of {} values in {} are more than a file can hold",
+                field.dim, field.canonical
+            )));
+        }
+    }
+    Ok(grid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(edit: impl Fn(&mut serde_json::Value)) -> Result<Noether> {
+        let text = include_str!("../../tests/golden/shapenet_store/manifest.json");
+        let mut json = serde_json::from_str(text).unwrap();
+        edit(&mut json);
+        Noether::new(Manifest::parse(json.to_string().as_bytes())?, &FileNames::Auto)
+    }
+
+    /// The message for the golden manifest with `sample`'s entry renamed to `id`.
+    fn refused(edit: impl Fn(&mut serde_json::Value)) -> String {
+        manifest(edit).err().expect("this manifest must be refused").to_string()
+    }
+
+    const SAMPLE: &str = "param0/c41ea2177b0cd65aaf5ee1a1938ca886";
+
+    #[test]
+    fn the_golden_manifest_is_read_as_it_stands() {
+        let layout = manifest(|_| {}).unwrap();
+        let catalog = layout.catalog();
+        let sample = catalog.samples().next().unwrap();
+        assert_eq!(catalog.id(sample), SAMPLE);
+        assert_eq!(catalog.fields_of(sample).count(), 7);
+        let extent = layout.extent(sample, FieldId(3));
+        assert_eq!((extent.array.name.as_str(), extent.rows), ("volume/position", 0..2396));
+        assert_eq!(extent.array.group, format!("{SAMPLE}.zarr"));
+        assert_eq!(catalog.field(FieldId(0)).stem, "surface_points");
+    }
+
+    #[test]
+    fn ids_that_are_no_paths_or_hide_views_are_refused() {
+        for id in ["/etc/passwd", "a/../b", "", "a//b", "nul\0", "x/subsample_5_1", "subsample_"] {
+            let message = refused(|json| {
+                let entry = json["samples"][SAMPLE].clone();
+                json["samples"] = serde_json::json!({ id: entry });
+            });
+            assert!(message.contains(&format!("{id:?}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn relpaths_and_array_names_that_leave_the_root_are_refused() {
+        let message = refused(|json| json["samples"][SAMPLE]["relpath"] = "../other.zarr".into());
+        assert!(message.contains("relpath") && message.contains(SAMPLE), "{message}");
+        let array = |json: &mut serde_json::Value| {
+            json["domains"]["volume"]["arrays"]["volume_sdf"]["array_name"] = "/x".into();
+        };
+        assert!(refused(array).contains("field volume_sdf"));
+    }
+
+    #[test]
+    fn shapes_that_overflow_or_contradict_themselves_are_refused() {
+        let grid = |key: &'static str, value: u64| {
+            refused(move |json| json["samples"][SAMPLE]["domains"]["volume"][key] = value.into())
+        };
+        assert!(grid("n_chunks", 9).contains("make 10"));
+        assert!(grid("chunk_points", 0).contains("chunks of 0"));
+        let message = refused(|json| {
+            let grid = &mut json["samples"][SAMPLE]["domains"]["volume"];
+            (grid["n_points"], grid["chunk_points"], grid["n_chunks"]) =
+                (u64::MAX.into(), u64::MAX.into(), 1.into());
+        });
+        assert!(message.contains("more than a file can hold"), "{message}");
+    }
+
+    #[test]
+    fn types_versions_and_domains_that_are_unknown_are_refused() {
+        assert!(refused(|json| json["format_version"] = 2.into()).contains("format_version is 2"));
+        let dtype = |json: &mut serde_json::Value| {
+            json["domains"]["volume"]["arrays"]["volume_sdf"]["dtype"] = "complex64".into();
+        };
+        assert!(refused(dtype).contains("unknown dtype complex64"));
+        let domain = |json: &mut serde_json::Value| {
+            let grid = json["samples"][SAMPLE]["domains"]["volume"].clone();
+            json["samples"][SAMPLE]["domains"]["wake"] = grid;
+        };
+        assert!(refused(domain).contains("no such domain: wake"));
+    }
+
+    #[test]
+    fn names_come_from_the_record_then_the_dataset_then_the_fields() {
+        let stem = |layout: &Noether| layout.catalog().field(FieldId(0)).stem.clone();
+        let recorded = manifest(|json| {
+            let fields = ["surface_position", "surface_pressure", "surface_normals"];
+            let fields = fields.into_iter().chain(["volume_position", "volume_velocity"]);
+            let fields = fields.chain(["volume_normals", "volume_sdf"]);
+            json["filemap"] = fields.map(|f| (f, format!("my_{f}.pt"))).collect();
+        });
+        assert_eq!(stem(&recorded.unwrap()), "my_surface_position");
+        assert_eq!(stem(&manifest(|json| json["dataset_name"] = "Mine".into()).unwrap()), "surface_position");
+        let partial = refused(|json| json["filemap"] = serde_json::json!({"surface_position": "p.pt"}));
+        assert!(partial.contains("no file name for the field surface_pressure"), "{partial}");
+        let evil = refused(|json| json["filemap"] = serde_json::json!({"surface_position": "../p.pt"}));
+        assert!(evil.contains("filemap: surface_position"), "{evil}");
+    }
+}

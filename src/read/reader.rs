@@ -1,0 +1,283 @@
+//! Payload bytes: plan, fetch, decode, verify, serve.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::cache::{Cache, Got};
+use super::plan::Rows;
+use crate::catalog::ArrayRef;
+use crate::dtype::DType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::rows;
+use crate::store::array::Array;
+use crate::store::group::Group;
+use crate::store::shard::{IndexLayout, ShardIndex};
+use crate::store::{Objects, Part};
+
+/// The share of the budget that metadata and shard indexes may take.
+const METADATA_SHARE: usize = 8;
+
+/// Reads arrays of a store, through caches. Any number of threads may use one at the same time.
+pub struct Reader {
+    objects: Arc<dyn Objects>,
+    /// By path. All arrays of a sample lie in one group.
+    groups: Cache<String, Group>,
+    /// By array.
+    arrays: Cache<u64, Array>,
+    /// By array and object.
+    indexes: Cache<(u64, u64), ShardIndex>,
+    /// By array and chunk, in the stored type: half the size of what is served, and good for every format.
+    chunks: Cache<(u64, u64), Chunk>,
+    /// What was done, for those who watch.
+    pub counters: Counters,
+}
+
+/// A decoded chunk.
+enum Chunk {
+    /// Its values, the padding of the last chunk included.
+    Values(Vec<u8>),
+    /// It is not stored: every value is the fill value.
+    Fill,
+}
+
+/// What a reader has done since it was made.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Chunks that were fetched and decoded.
+    pub loaded: AtomicU64,
+    /// Chunks that were found decoded.
+    pub hits: AtomicU64,
+    /// Payload bytes given out.
+    pub served: AtomicU64,
+}
+
+/// A payload: rows of an array, in the type in which a file shows them.
+pub struct Payload {
+    /// The array.
+    pub array: ArrayRef,
+    /// Which of its rows.
+    pub rows: Rows,
+    /// The type of the values shown: the stored type or float32.
+    pub served: DType,
+}
+
+impl Payload {
+    /// Bytes of a row, as shown.
+    fn row_size(&self) -> u64 {
+        u64::from(self.array.dim) * self.served.size() as u64
+    }
+
+    /// Bytes in all.
+    pub fn size(&self) -> u64 {
+        self.rows.total() * self.row_size()
+    }
+}
+
+impl Reader {
+    /// A reader of that store that keeps at most about `budget` bytes in memory, beside what is
+    /// being read at the moment.
+    pub fn new(objects: Arc<dyn Objects>, budget: usize) -> Self {
+        let metadata = budget / METADATA_SHARE;
+        Self {
+            objects,
+            groups: Cache::new(metadata / 4),
+            arrays: Cache::new(metadata / 4),
+            indexes: Cache::new(metadata / 2),
+            chunks: Cache::new(budget - metadata),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Writes the bytes of the payload from `offset` on to `out`, which must lie within it.
+    ///
+    /// # Errors
+    /// What the store says, with the array and chunk named.
+    pub fn read(&self, payload: &Payload, offset: u64, out: &mut [u8]) -> Result<()> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        let array = self.array(payload)?;
+        let range = offset..offset + out.len() as u64;
+        let mut rest = out;
+        for piece in payload.rows.pieces(range.clone(), payload.row_size(), array.chunk_rows) {
+            let (here, after) = rest.split_at_mut(piece.within.len());
+            rest = after;
+            match &*self.chunk(&array, piece.chunk)? {
+                Chunk::Values(values) if payload.served == array.dtype => {
+                    here.copy_from_slice(&values[piece.within]);
+                }
+                Chunk::Values(values) => rows::widen_range(array.dtype, values, piece.within, here),
+                Chunk::Fill => fill(&array, payload.served, piece.within.start, here),
+            }
+        }
+        debug_assert!(rest.is_empty(), "the range lies within the payload");
+        self.counters.served.fetch_add(range.end - range.start, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The CRC-32 of the whole payload as float32, from recorded checksums; `None` when it is not
+    /// to be had without reading the payload. A chunk that a view cuts is read, if it is the only one.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), for metadata and that chunk.
+    pub fn crc32(&self, payload: &Payload) -> Result<Option<u32>> {
+        if payload.rows.total() == 0 {
+            return Ok(Some(0));
+        }
+        let array = self.array(payload)?;
+        let Some(sums) = &array.crc32 else { return Ok(None) };
+        let row = payload.row_size();
+        let pieces = || payload.rows.pieces(0..payload.size(), row, array.chunk_rows);
+        let whole = |chunk: u64| array.rows_in(chunk) * row;
+        if pieces().filter(|piece| piece.within.len() as u64 != whole(piece.chunk)).count() > 1 {
+            return Ok(None);
+        }
+        let mut crc32 = crc32fast::Hasher::new();
+        let mut offset = 0;
+        for piece in pieces() {
+            let size = piece.within.len() as u64;
+            let part = if size == whole(piece.chunk) {
+                crc32fast::Hasher::new_with_initial_len(sums[piece.chunk as usize], size)
+            } else {
+                let mut bytes = vec![0; piece.within.len()];
+                self.read(payload, offset, &mut bytes)?;
+                let mut hasher = crc32fast::Hasher::new();
+                hasher.update(&bytes);
+                hasher
+            };
+            crc32.combine(&part);
+            offset += size;
+        }
+        Ok(Some(crc32.finalize()))
+    }
+
+    /// The array of a payload; its metadata is read once.
+    fn array(&self, payload: &Payload) -> Result<Arc<Array>> {
+        let wanted = &payload.array;
+        let load = || {
+            let group = self.groups.get(wanted.group.clone(), || {
+                let group = Group::read(&*self.objects, &wanted.group)?;
+                let weight = group.weight();
+                Ok((group, weight))
+            })?;
+            let array = group.value().array(&*self.objects, wanted)?;
+            let weight = array.weight();
+            Ok((array, weight))
+        };
+        let array = self.arrays.get(wanted.id, load);
+        array.map(Got::value).map_err(|e| e.within(format!("array {}/{}", wanted.group, wanted.name)))
+    }
+
+    fn chunk(&self, array: &Array, index: u64) -> Result<Arc<Chunk>> {
+        let load = || {
+            let chunk = self
+                .load(array, index)
+                .map_err(|e| e.within(format!("array {}: chunk {index}", array.path)))?;
+            let weight = match &chunk {
+                Chunk::Values(values) => values.len(),
+                Chunk::Fill => 0,
+            };
+            Ok((chunk, weight + size_of::<Chunk>()))
+        };
+        match self.chunks.get((array.id, index), load)? {
+            Got::Hit(chunk) => {
+                self.counters.hits.fetch_add(1, Ordering::Relaxed);
+                Ok(chunk)
+            }
+            Got::Loaded(chunk) => {
+                self.counters.loaded.fetch_add(1, Ordering::Relaxed);
+                Ok(chunk)
+            }
+        }
+    }
+
+    /// Fetches, decodes and verifies a chunk.
+    fn load(&self, array: &Array, index: u64) -> Result<Chunk> {
+        let mut encoded = Vec::new();
+        let chunk = if self.fetch(array, index, &mut encoded)? {
+            Chunk::Values(array.codec.decode(&encoded)?)
+        } else {
+            Chunk::Fill
+        };
+        if let Some(sums) = &array.crc32 {
+            verify(array, index, &chunk, sums[index as usize])?;
+        }
+        Ok(chunk)
+    }
+
+    /// Reads the encoded bytes of a chunk; false when it is not stored.
+    fn fetch(&self, array: &Array, index: u64, encoded: &mut Vec<u8>) -> Result<bool> {
+        let place = array.place(index);
+        let path = array.object_path(place.object);
+        let (Some(slot), Some(layout)) = (place.slot, array.shards()) else {
+            let limit = array.codec.decoded_size() as u64 * 2 + (1 << 20);
+            return Ok(self.objects.read(&path, Part::Whole { limit }, None, encoded)?.is_some());
+        };
+        let shard = self.shard(array.id, place.object, layout, &path)?;
+        let ShardIndex::Present { chunks, version } = &*shard else { return Ok(false) };
+        let Some(range) = chunks[slot as usize].clone() else { return Ok(false) };
+        match self.objects.read(&path, Part::Span(range), Some(version), encoded)? {
+            Some(_) => Ok(true),
+            None => Err(Error::new(ErrorKind::Changed, format!("{path} is gone since its index was read"))
+                .hint("restore it, or mount the store again to see its new content")),
+        }
+    }
+
+    fn shard(&self, array: u64, object: u64, layout: &IndexLayout, path: &str) -> Result<Arc<ShardIndex>> {
+        let load = || {
+            let mut bytes = Vec::new();
+            let index = match self.objects.read(path, layout.part(), None, &mut bytes)? {
+                Some(found) => ShardIndex::parse(&bytes, layout, found.size, found.version)
+                    .map_err(|e| e.within(path))?,
+                None => ShardIndex::Absent,
+            };
+            let weight = index.weight() + size_of::<ShardIndex>();
+            Ok((index, weight))
+        };
+        self.indexes.get((array, object), load).map(Got::value)
+    }
+}
+
+/// Writes the fill value, as served, to `out`; `offset` is the position in the chunk's served bytes.
+fn fill(array: &Array, served: DType, offset: usize, out: &mut [u8]) {
+    let mut value = vec![0; served.size()];
+    if served == array.dtype {
+        value.copy_from_slice(&array.fill);
+    } else {
+        rows::widen(array.dtype, &array.fill, &mut value);
+    }
+    if value.iter().all(|byte| *byte == 0) {
+        out.fill(0);
+    } else {
+        let bytes = value.iter().cycle().skip(offset % value.len());
+        out.iter_mut().zip(bytes).for_each(|(out, byte)| *out = *byte);
+    }
+}
+
+/// Holds a chunk against its recorded checksum: that of its real rows as float32.
+fn verify(array: &Array, index: u64, chunk: &Chunk, recorded: u32) -> Result<()> {
+    const BLOCK: usize = 16 << 10;
+    let values = array.rows_in(index) as usize * array.dim as usize;
+    let mut served = [0; BLOCK];
+    let mut crc32 = crc32fast::Hasher::new();
+    for first in (0..values).step_by(BLOCK / rows::SERVED) {
+        let range = first * rows::SERVED..(values * rows::SERVED).min(first * rows::SERVED + BLOCK);
+        let served = &mut served[..range.len()];
+        match chunk {
+            Chunk::Values(stored) => rows::widen_range(array.dtype, stored, range, served),
+            Chunk::Fill => fill(array, DType::F32, 0, served),
+        }
+        crc32.update(served);
+    }
+    let computed = crc32.finalize();
+    if computed == recorded {
+        return Ok(());
+    }
+    Err(match chunk {
+        Chunk::Values(_) => Error::invalid(format!(
+            "its values have CRC-32 {computed:#010x}, {recorded:#010x} was recorded when it was written"
+        )),
+        Chunk::Fill => Error::invalid("it is missing, but a checksum says that it was written"),
+    }
+    .hint("the store is damaged: restore the object, or convert the sample anew"))
+}
