@@ -1,2 +1,45 @@
 //! The `samplefs` command.
-fn main() {}
+
+use std::io::{Write, stderr};
+use std::process::ExitCode;
+
+use clap::Parser;
+use samplefs::cli::{Cli, Command};
+use samplefs::error::{Error, ErrorKind, Result};
+use samplefs::{mount, telemetry};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(exit_code(error.kind()))
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let log_file = match &cli.command {
+        Command::Mount(args) => args.log_file.as_deref(),
+        Command::Unmount(_) => None,
+    };
+    telemetry::init(cli.verbose, log_file)?;
+    match &cli.command {
+        Command::Mount(args) => mount::mount(args),
+        Command::Unmount(args) => mount::unmount(args),
+    }
+}
+
+/// 2 for a request that cannot be meant, as clap does; 1 for all that went wrong.
+fn exit_code(kind: ErrorKind) -> u8 {
+    if kind == ErrorKind::Usage { 2 } else { 1 }
+}
+
+/// Nobody may be listening: a failure to complain is no further failure.
+fn complain(error: &Error) {
+    _ = writeln!(stderr(), "error: {error}");
+    if let Some(hint) = error.remedy() {
+        _ = writeln!(stderr(), "hint: {hint}");
+    }
+}

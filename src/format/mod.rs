@@ -34,6 +34,24 @@ impl Frame {
 }
 
 impl Format {
+    /// What the names of such files end in.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Pt => ".pt",
+            Self::Npy => ".npy",
+        }
+    }
+
+    /// The name of a file of this format.
+    pub fn file_name(self, stem: &str) -> String {
+        format!("{stem}{}", self.extension())
+    }
+
+    /// What a name is without this format's extension; `None` when it has another.
+    pub fn stem(self, name: &str) -> Option<&str> {
+        name.strip_suffix(self.extension())
+    }
+
     /// The type of the values that a file of this format shows of an array of `stored`.
     pub fn served(self, stored: DType) -> DType {
         match self {

@@ -33,6 +33,11 @@ impl Rows {
         self.total
     }
 
+    /// Bytes in memory.
+    pub fn weight(&self) -> usize {
+        size_of_val(&self.runs[..]) + size_of_val(&self.starts[..])
+    }
+
     /// The pieces that make up the bytes `range` of the payload, in order, without gap or overlap.
     ///
     /// `row` is the size of a row in bytes, `chunk` the number of rows a chunk; both at least 1.

@@ -1,0 +1,103 @@
+//! What can be typed. Help, man pages and completions come from here.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::config;
+
+/// Mounts a chunked Zarr store of training samples and shows every sample as the plain files
+/// that existing code already reads.
+#[derive(Debug, Parser)]
+#[command(name = "samplefs", version, max_term_width = 100)]
+pub struct Cli {
+    /// Log more: -v for debugging, -vv for everything. RUST_LOG overrides it.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What samplefs can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show a store as files, until it is unmounted or interrupted.
+    Mount(MountArgs),
+    /// Take a mount away, also while files are open.
+    #[command(visible_alias = "umount")]
+    Unmount(UnmountArgs),
+}
+
+/// Options of `mount`.
+#[derive(Debug, Args)]
+pub struct MountArgs {
+    /// The store: a local path or a file:// URL.
+    pub store: String,
+
+    /// Where to mount it: a directory that exists.
+    pub mountpoint: PathBuf,
+
+    /// Where file names come from: auto, canonical, shapenet-car, caeml, drivaernet, emmi-wing, or a
+    /// JSON file of FileMap attribute → file name.
+    ///
+    /// auto takes what the manifest records, else the known FileMap of its dataset if it names every
+    /// stored field, else canonical names (volume_velocity.pt).
+    #[arg(long, value_name = "NAME|FILE", default_value = "auto")]
+    pub filemap: String,
+
+    /// The format to show fields in: .pt is float32, .npy keeps the stored type.
+    #[arg(long, value_enum, default_value_t = FormatArg::Pt)]
+    pub format: FormatArg,
+
+    /// Go to the background once the mount answers.
+    #[arg(long)]
+    pub daemon: bool,
+
+    /// Write the log to this file; without it a daemon's log is lost.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+
+    /// Let other users read the mount.
+    #[arg(long)]
+    pub allow_other: bool,
+
+    /// Owner of all files, as a number. [default: who mounts]
+    #[arg(long, value_name = "N")]
+    pub uid: Option<u32>,
+
+    /// Group of all files, as a number. [default: that of who mounts]
+    #[arg(long, value_name = "N")]
+    pub gid: Option<u32>,
+
+    /// Memory for decoded chunks, such as 512M or 2G.
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = config::size)]
+    pub cache_size: usize,
+
+    /// Threads that answer requests. [default: one a CPU, at least 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// Set on the background process itself: say on stdout when the mount answers.
+    #[arg(long, hide = true)]
+    pub detached: bool,
+}
+
+/// Formats as they are typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// torch's
+    Pt,
+    /// numpy's
+    Npy,
+    /// each field twice
+    Both,
+}
+
+/// Options of `unmount`.
+#[derive(Debug, Args)]
+pub struct UnmountArgs {
+    /// Where the store is mounted.
+    pub mountpoint: PathBuf,
+}

@@ -1,0 +1,130 @@
+//! What was typed, made into what it means.
+
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use crate::cli::{FormatArg, MountArgs};
+use crate::error::{Error, Result};
+use crate::filemap::FileMap;
+use crate::format::Format;
+use crate::fs;
+use crate::fuse::{MountOptions, mounts};
+use crate::layout::names::FileNames;
+
+/// The names that `--filemap` takes beside the known FileMaps and a file's path.
+const AUTO: &str = "auto";
+const CANONICAL: &str = "canonical";
+
+/// Where file names come from: `auto`, `canonical`, the name of a known FileMap, or a JSON file.
+///
+/// # Errors
+/// A name that is none of these, a file that is no FileMap.
+pub fn file_names(typed: &str) -> Result<FileNames> {
+    match typed {
+        AUTO => Ok(FileNames::Auto),
+        CANONICAL => Ok(FileNames::Canonical),
+        name => FileMap::known(name).map_or_else(|| filemap_file(name), Ok).map(FileNames::Map),
+    }
+}
+
+fn filemap_file(path: &str) -> Result<FileMap> {
+    let known: Vec<_> = [AUTO, CANONICAL].into_iter().chain(FileMap::names()).collect();
+    let json = std::fs::read(path).map_err(|e| {
+        Error::usage(format!("FileMap {path}: {e}"))
+            .hint(format!("give one of {}, or a JSON file of attribute → file name", known.join(", ")))
+    })?;
+    FileMap::from_json(&json).map_err(|e| e.within(format!("FileMap {path}")))
+}
+
+/// How a mount's store is to be seen.
+///
+/// # Errors
+/// As [`file_names`].
+pub fn view_of_store(args: &MountArgs) -> Result<fs::Options> {
+    let formats: &[Format] = match args.format {
+        FormatArg::Pt => &[Format::Pt],
+        FormatArg::Npy => &[Format::Npy],
+        FormatArg::Both => &[Format::Pt, Format::Npy],
+    };
+    Ok(fs::Options { names: file_names(&args.filemap)?, formats, cache: args.cache_size })
+}
+
+/// How and where to mount; `source` is the store's location.
+///
+/// # Errors
+/// A mount point that does not exist.
+pub fn mount_options(args: &MountArgs, source: String) -> Result<MountOptions> {
+    let owner = (
+        args.uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()),
+        args.gid.unwrap_or_else(|| rustix::process::getegid().as_raw()),
+    );
+    // A request spends its time in decoding, so one thread a CPU; with a second thread one slow
+    // store request does not stop the rest.
+    let cpus = available_parallelism().map_or(2, usize::from);
+    let threads = args.threads.map_or(cpus.max(2), usize::from);
+    Ok(MountOptions {
+        target: mount_point(&args.mountpoint)?,
+        source,
+        allow_other: args.allow_other,
+        owner,
+        threads,
+    })
+}
+
+fn mount_point(typed: &Path) -> Result<PathBuf> {
+    mounts::resolve(typed).map_err(|e| e.hint("the mount point must be a directory that exists"))
+}
+
+/// A number of bytes as people write it: `512M`, `1.5GiB`, `4096`. Units are powers of 1024.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn size(typed: &str) -> std::result::Result<usize, String> {
+    let digits = typed.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = typed[digits.len()..].to_ascii_uppercase();
+    let shift = match unit.strip_suffix("IB").or(unit.strip_suffix('B')).unwrap_or(&unit) {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(format!("unknown unit in {typed:?}; known: K, M, G, T")),
+    };
+    let number: f64 = digits.parse().map_err(|_| format!("{typed:?} is no number of bytes, such as 512M"))?;
+    let bytes = number * (1u64 << shift) as f64;
+    // Half the address space is more than any machine has, and safely converts.
+    if (0.0..(1u64 << 62) as f64).contains(&bytes) {
+        Ok(bytes as usize)
+    } else {
+        Err(format!("{typed:?} is out of range"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (typed, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("4096B", 4096),
+            ("1k", 1024),
+            ("512M", 512 << 20),
+            ("1.5GiB", 3 << 29),
+            ("2TB", 2 << 40),
+        ] {
+            assert_eq!(size(typed), Ok(bytes), "{typed}");
+        }
+        for typed in ["", "M", "-1", "1X", "1e400", "NaN", "inf", "9999999T", "1 M"] {
+            assert!(size(typed).is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_filemap_that_is_not_known_is_refused_with_those_that_are() {
+        let error = file_names("shapenet").unwrap_err();
+        assert!(error.remedy().unwrap().contains("auto, canonical, shapenet-car"), "{error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! A virtual file: prefix, payload and suffix, and any slice of the three.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::error::Result;
+use crate::format::{Format, Frame};
+use crate::read::{Payload, Reader};
+
+/// A file of a sample, ready to be read.
+pub struct File {
+    format: Format,
+    frame: Frame,
+    payload: Payload,
+    /// What stands behind the payload; made when first read, for its checksum may need the store.
+    suffix: OnceLock<Vec<u8>>,
+}
+
+impl File {
+    /// A file of that format around a payload.
+    pub fn new(format: Format, payload: Payload) -> Self {
+        let frame = format.frame(payload.rows.total(), payload.array.dim, payload.array.dtype);
+        Self { format, frame, payload, suffix: OnceLock::new() }
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.frame.size()
+    }
+
+    /// Puts the bytes from `offset` on into `out`, which is cleared first: `length` of them, or
+    /// fewer at the file's end.
+    ///
+    /// # Errors
+    /// What reading the payload says.
+    pub fn read(&self, reader: &Reader, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<()> {
+        out.clear();
+        let end = self.size().min(offset.saturating_add(length as u64));
+        if offset >= end {
+            return Ok(());
+        }
+        out.resize((end - offset) as usize, 0);
+        let payload_start = self.frame.prefix.len() as u64;
+        let payload_end = payload_start + self.frame.payload;
+
+        let wanted = offset..end;
+        if let Some((from, into)) = overlap(&wanted, 0..payload_start) {
+            out[into].copy_from_slice(&self.frame.prefix[from]);
+        }
+        if let Some((from, into)) = overlap(&wanted, payload_start..payload_end) {
+            reader.read(&self.payload, from.start as u64, &mut out[into])?;
+        }
+        if let Some((from, into)) = overlap(&wanted, payload_end..self.size()) {
+            out[into].copy_from_slice(&self.suffix(reader)?[from]);
+        }
+        Ok(())
+    }
+
+    fn suffix(&self, reader: &Reader) -> Result<&[u8]> {
+        if let Some(suffix) = self.suffix.get() {
+            return Ok(suffix);
+        }
+        let crc32 = match self.format {
+            Format::Pt => reader.crc32(&self.payload)?.unwrap_or(0),
+            Format::Npy => 0,
+        };
+        let suffix = self.format.suffix(self.payload.rows.total(), self.payload.array.dim, crc32);
+        Ok(self.suffix.get_or_init(|| suffix))
+    }
+
+    /// Bytes in memory, roughly: what a cache counts.
+    pub fn weight(&self) -> usize {
+        const STRUCTURES: usize = 2048;
+        STRUCTURES + self.payload.rows.weight()
+    }
+}
+
+/// Where a part of the file and the wanted range meet, counted from the start of each.
+fn overlap(wanted: &Range<u64>, part: Range<u64>) -> Option<(Range<usize>, Range<usize>)> {
+    let both = wanted.start.max(part.start)..wanted.end.min(part.end);
+    let from = |origin: u64| (both.start - origin) as usize..(both.end - origin) as usize;
+    (!both.is_empty()).then(|| (from(part.start), from(wanted.start)))
+}

@@ -1,0 +1,229 @@
+//! The kernel's side: take a request apart, ask the filesystem, reply.
+
+mod errno;
+pub mod mounts;
+mod session;
+
+pub use session::{MountOptions, Mounted, mount};
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use fuser::{
+    Errno, FileAttr, FileHandle, FileType, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
+    OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyStatfs, ReplyXattr, Request,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::{Attributes, Filesystem, NAME_MAX};
+
+/// How long the kernel may keep names and attributes: what a mount shows never changes.
+const TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The block size that `stat` and `statfs` tell.
+const BLOCK: u32 = 4096;
+
+thread_local! {
+    /// Where a thread puts the bytes of a reply: as large as the largest request, kept for the next.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Requests that are being answered, and how many there were.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// Being answered now.
+    pub in_flight: AtomicU64,
+    /// Answered or being answered.
+    pub total: AtomicU64,
+}
+
+/// The filesystem as FUSE calls it.
+struct Kernel {
+    fs: Arc<Filesystem>,
+    requests: Arc<Requests>,
+    uid: u32,
+    gid: u32,
+}
+
+impl Kernel {
+    /// Runs what answers a request. A panic there costs this request, and an error is logged here,
+    /// once, unless it is an ordinary answer.
+    fn answer<T>(
+        &self,
+        operation: &'static str,
+        run: impl FnOnce() -> Result<T>,
+    ) -> std::result::Result<T, Errno> {
+        self.requests.total.fetch_add(1, Ordering::Relaxed);
+        self.requests.in_flight.fetch_add(1, Ordering::AcqRel);
+        let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Internal, "a defect of samplefs; the panic is above in the log"))
+        });
+        self.requests.in_flight.fetch_sub(1, Ordering::AcqRel);
+        outcome.map_err(|error| {
+            if !errno::is_answer(error.kind()) {
+                match error.remedy() {
+                    Some(hint) => tracing::warn!(operation, hint, "{error}"),
+                    None => tracing::warn!(operation, "{error}"),
+                }
+            }
+            errno::errno(error.kind())
+        })
+    }
+
+    fn attr(&self, attributes: &Attributes) -> FileAttr {
+        let Attributes { number, is_dir, size, links, modified } = *attributes;
+        FileAttr {
+            ino: INodeNo(number),
+            size,
+            // tar -S and cp --sparse take a file with fewer blocks than bytes for one with holes.
+            blocks: size.div_ceil(512),
+            atime: modified,
+            mtime: modified,
+            ctime: modified,
+            crtime: UNIX_EPOCH,
+            kind: kind(is_dir),
+            perm: if is_dir { 0o555 } else { 0o444 },
+            nlink: links,
+            uid: self.uid,
+            gid: self.gid,
+            rdev: 0,
+            blksize: BLOCK,
+            flags: 0,
+        }
+    }
+}
+
+fn kind(is_dir: bool) -> FileType {
+    if is_dir { FileType::Directory } else { FileType::RegularFile }
+}
+
+impl fuser::Filesystem for Kernel {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        let wanted = [
+            // A listing carries attributes where the caller asks for them anyway.
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            // Lookups in one directory need not wait for each other: nothing here ever changes.
+            InitFlags::FUSE_PARALLEL_DIROPS,
+        ];
+        for flag in wanted {
+            // A kernel without it works, only slower.
+            _ = config.add_capabilities(flag);
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        match self.answer("lookup", || self.fs.lookup(parent.0, name.as_bytes())) {
+            Ok(attributes) => reply.entry(&TTL, &self.attr(&attributes), Generation(0)),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn forget(&self, _: &Request, node: INodeNo, lookups: u64) {
+        self.fs.forget(node.0, lookups);
+    }
+
+    fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        match self.answer("getattr", || self.fs.getattr(node.0)) {
+            Ok(attributes) => reply.attr(&TTL, &self.attr(&attributes)),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    /// ENOSYS to open, opendir and flush: the kernel then opens and closes by itself for good, and
+    /// keeps its page cache from one open to the next. Reads need no state of ours.
+    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        BUFFER.with_borrow_mut(|buffer| {
+            match self.answer("read", || self.fs.read(node.0, offset, size as usize, buffer)) {
+                Ok(()) => reply.data(buffer),
+                Err(errno) => reply.error(errno),
+            }
+        });
+    }
+
+    fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let listed = self.answer("readdir", || {
+            self.fs.readdir(node.0, offset, |entry| {
+                let Attributes { number, is_dir, .. } = entry.attributes;
+                !reply.add(INodeNo(number), entry.next, kind(is_dir), &*entry.name)
+            })
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let listed = self.answer("readdirplus", || {
+            self.fs.readdir(node.0, offset, |entry| {
+                let attr = self.attr(&entry.attributes);
+                let full = reply.add(attr.ino, entry.next, &*entry.name, &TTL, &attr, Generation(0));
+                // The kernel takes every entry but these two as looked up.
+                if !full && entry.name != "." && entry.name != ".." {
+                    self.fs.remember(attr.ino.0);
+                }
+                !full
+            })
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
+        match self.answer("statfs", || Ok(self.fs.totals())) {
+            Ok(totals) => {
+                let blocks = totals.bytes.div_ceil(u64::from(BLOCK));
+                reply.statfs(blocks, 0, 0, totals.nodes, 0, BLOCK, NAME_MAX as u32, BLOCK);
+            }
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    /// ENOSYS: the kernel does not ask again, which `ls -l` does for every file.
+    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn listxattr(&self, _: &Request, _: INodeNo, _: u32, reply: ReplyXattr) {
+        reply.error(Errno::ENOSYS);
+    }
+}

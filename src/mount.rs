@@ -1,0 +1,125 @@
+//! The `mount` and `unmount` commands.
+
+use std::io::{Read, Write, stderr, stdout};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::cli::{MountArgs, UnmountArgs};
+use crate::config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fs::Filesystem;
+use crate::fuse::{self, mounts};
+use crate::store::counted::Counted;
+use crate::store::{self, Objects};
+
+/// What a background process says on its stdout when the mount answers.
+const READY: &[u8] = b"ready\n";
+
+/// Mounts a store and serves it until it is unmounted.
+///
+/// # Errors
+/// Whatever keeps the mount from answering; afterwards only a mount that breaks down.
+pub fn mount(args: &MountArgs) -> Result<()> {
+    if args.daemon {
+        return in_background();
+    }
+    if args.detached {
+        // Out of the terminal's session: closing it must not end the mount.
+        rustix::process::setsid().map_err(|e| Error::io("leave the session", &e.into()))?;
+    }
+    let view = config::view_of_store(args)?;
+    let counted = Arc::new(Counted::new(store::open(&args.store)?));
+    let location = counted.location();
+    let options = config::mount_options(args, location.clone())?;
+    if mounts::clear_dead(&options.target)? {
+        tracing::info!("cleared a dead mount at {}", options.target.display());
+    }
+    let fs = Arc::new(Filesystem::open(Arc::clone(&counted) as Arc<dyn Objects>, &view)?);
+    let mounted = fuse::mount(Arc::clone(&fs), &options)?;
+    let catalog = fs.catalog();
+    let shown = format!("{} samples of {} fields", catalog.ids.len(), catalog.fields.len());
+    say(&format!("samplefs: {location} is mounted at {} ({shown})", options.target.display()));
+    if args.detached {
+        detach()?;
+    }
+    let ended = mounted.wait();
+    summarise(&fs, &mounted, &counted);
+    ended
+}
+
+/// Takes a mount away and waits until it is gone from the table.
+///
+/// # Errors
+/// No FUSE mount there, no right to unmount it.
+pub fn unmount(args: &UnmountArgs) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let target = mounts::resolve(&args.mountpoint)?;
+    mounts::unmount(&target)?;
+    let deadline = Instant::now() + PATIENCE;
+    while mounts::at(&target)?.is_some_and(|mount| mount.is_fuse()) {
+        if Instant::now() > deadline {
+            return Err(Error::new(ErrorKind::Unavailable, format!("{} is still mounted", target.display())));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Starts this same command as a background process and returns when its mount answers. What goes
+/// wrong before, the process says itself on the stderr that it shares.
+fn in_background() -> Result<()> {
+    let failed = |e: &std::io::Error| Error::io("start the background process", e);
+    let program = std::env::current_exe().map_err(|e| failed(&e))?;
+    let typed =
+        std::env::args_os().skip(1).map(|arg| if arg == "--daemon" { "--detached".into() } else { arg });
+    let mut child = Command::new(program)
+        .args(typed)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| failed(&e))?;
+    let mut said = Vec::new();
+    if let Some(mut out) = child.stdout.take() {
+        out.read_to_end(&mut said).map_err(|e| failed(&e))?;
+    }
+    if said == READY {
+        return Ok(());
+    }
+    let status = child.wait().map_err(|e| failed(&e))?;
+    Err(Error::new(ErrorKind::Unavailable, format!("the background process did not mount: {status}")))
+}
+
+/// Tells the process that waits that the mount answers, and lets go of all that it gave us.
+fn detach() -> Result<()> {
+    let failed = |e: std::io::Error| Error::io("go to the background", &e);
+    std::env::set_current_dir("/").map_err(failed)?;
+    stdout().write_all(READY).and_then(|()| stdout().flush()).map_err(failed)?;
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
+    rustix::stdio::dup2_stdout(&null).map_err(|e| failed(e.into()))?;
+    rustix::stdio::dup2_stderr(&null).map_err(|e| failed(e.into()))
+}
+
+/// One line on what was done: read amplification is the number that a chunked store lives by.
+fn summarise(fs: &Filesystem, mounted: &fuse::Mounted, counted: &Counted) {
+    let counters = &fs.reader().counters;
+    let served = counters.served.load(Ordering::Relaxed);
+    let fetched = counted.bytes();
+    let amplification = if served == 0 { 0.0 } else { fetched as f64 / served as f64 };
+    tracing::info!(
+        requests = mounted.requests().total.load(Ordering::Relaxed),
+        store_requests = counted.requests(),
+        chunks_decoded = counters.loaded.load(Ordering::Relaxed),
+        chunk_hits = counters.hits.load(Ordering::Relaxed),
+        bytes_fetched = fetched,
+        bytes_served = served,
+        amplification = format_args!("{amplification:.2}"),
+        "unmounted"
+    );
+}
+
+/// A line for the person who started this. Nobody may be listening.
+fn say(line: &str) {
+    _ = writeln!(stderr(), "{line}");
+}
