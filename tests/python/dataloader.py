@@ -7,6 +7,7 @@ main process loads itself. Prints {samples, tensors, epochs, workers}; exits 1, 
 import argparse
 import json
 import sys
+import warnings
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -40,6 +41,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=3)
     args = parser.parse_args()
 
+    # More workers than processors are the point.
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
     samples = Samples(args.dir)
     if not len(samples):
         sys.exit(f"{args.dir}: no .pt files")

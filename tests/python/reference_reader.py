@@ -13,6 +13,7 @@ fields: {field: {shape, sha256_float32_le}}}; a whole read may carry {dtype, sha
 import argparse
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,8 @@ def check(store, reads):
 
 
 def main():
+    # Codecs around shards are slow, zarr-python warns; some odd stores have them.
+    warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store")
     parser.add_argument("sample", nargs="?")
