@@ -316,14 +316,17 @@ mod tests {
     fn floats_become_integers_only_where_they_are_in_range() {
         assert_eq!(one(DType::F32, DType::I8, (-128.9f32).to_le_bytes()), Some(vec![0x80]));
         assert_eq!(one(DType::F32, DType::U8, (-0.5f32).to_le_bytes()), Some(vec![0]));
-        for (value, to) in [(f64::NAN, DType::I64), (-1.0, DType::U8), (9.3e18, DType::I64), (2.0, DType::Bool)] {
+        for (value, to) in
+            [(f64::NAN, DType::I64), (-1.0, DType::U8), (9.3e18, DType::I64), (2.0, DType::Bool)]
+        {
             assert_eq!(one(DType::F64, to, value.to_le_bytes()), None, "{value} to {to:?}");
         }
     }
 
     #[test]
     fn the_peak_is_the_largest_magnitude_whatever_nan_is_beside_it() {
-        let values: Vec<u8> = [1.5f32, f32::NAN, -70_000.0, 3.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let values: Vec<u8> =
+            [1.5f32, f32::NAN, -70_000.0, 3.0].iter().flat_map(|v| v.to_le_bytes()).collect();
         assert_eq!(peak(DType::F32, &values), 70_000.0);
         assert_eq!(peak(DType::F32, &[]), 0.0);
     }

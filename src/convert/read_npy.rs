@@ -82,9 +82,7 @@ impl Header {
 
     fn layout(&self, values: u64) -> Result<Layout> {
         match &self.shape[..] {
-            [rows, _] if self.columns_first => {
-                Layout::new(self.dtype, &self.shape, &[1, *rows], 0, values)
-            }
+            [rows, _] if self.columns_first => Layout::new(self.dtype, &self.shape, &[1, *rows], 0, values),
             shape => Layout::contiguous(self.dtype, shape, values),
         }
     }

@@ -136,7 +136,10 @@ pub fn start(input: &dyn Input, entry: &Entry) -> Result<u64> {
     }
     let start = entry.header + LOCAL + u64::from(u16_at(&header, 26)) + u64::from(u16_at(&header, 28));
     if start.checked_add(entry.size).is_none_or(|end| end > input.length()) {
-        return Err(Error::invalid(format!("{}: {} bytes at {start} go past the end", entry.name, entry.size)));
+        return Err(Error::invalid(format!(
+            "{}: {} bytes at {start} go past the end",
+            entry.name, entry.size
+        )));
     }
     Ok(start)
 }
