@@ -88,13 +88,13 @@ fn halves(source: &[u8], out: &mut Vec<u8>) -> Result<(), OutOfRange> {
     let mut floats = [0f32; BLOCK];
     for values in source.as_chunks::<4>().0.chunks(BLOCK) {
         let floats = &mut floats[..values.len()];
-        let mut fits = true;
+        let mut exceeds = false;
         for (float, bytes) in floats.iter_mut().zip(values) {
             *float = f32::from_le_bytes(*bytes);
-            // Written so that NaN fits.
-            fits &= !(float.abs() > limit);
+            // False for NaN.
+            exceeds |= float.abs() > limit;
         }
-        if !fits {
+        if exceeds {
             return Err(OutOfRange);
         }
         append_halves(floats, out);
