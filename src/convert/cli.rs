@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
-use super::failure::{Skipped, unwritable};
+use super::failure::unwritable;
 use super::recipe::Recipe;
 use super::{Run, Summary};
 use crate::dtype::DType;
@@ -184,9 +184,6 @@ fn tell(summary: &Summary, store: &Path) {
     let rate = HumanBytes((*bytes_in as f64 / seconds.max(1e-9)) as u64);
     let (bytes_in, bytes_out) = (HumanBytes(*bytes_in), HumanBytes(*bytes_out));
     eprintln!("{bytes_in} in, {bytes_out} out, ratio {ratio:.2}, {seconds:.1} s, {rate}/s");
-    for Skipped { sample, field, reason, .. } in skipped {
-        eprintln!("skipped {sample}, {field}: {reason}");
-    }
     if !summary.any() {
         eprintln!("every sample failed: there is no store");
     }

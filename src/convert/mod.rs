@@ -39,8 +39,9 @@ use sample::{Scratch, Written};
 use source::{Source, Tree};
 use staging::Staging;
 
-/// How long whole samples wait for others before their names are made durable together.
-const PUBLISH_EVERY: Duration = Duration::from_secs(2);
+/// Whole samples wait for others until making the last ones durable has cost no more than one
+/// part in so many of the time: where the disk is slow, more of them share one wait for it.
+const PUBLISH_SHARE: u32 = 10;
 
 /// How a run is carried out; none of it changes a sample's bytes.
 #[derive(Clone, Debug, Default)]
@@ -250,10 +251,15 @@ impl Job<'_> {
     ) -> Result<()> {
         let ids = self.source.samples();
         let mut whole = Vec::new();
-        let mut published = Instant::now();
+        let (mut published, mut cost) = (Instant::now(), Duration::ZERO);
         let ended = loop {
-            let wait = PUBLISH_EVERY.saturating_sub(published.elapsed());
-            match outcomes.recv_timeout(wait) {
+            let due = published + cost * PUBLISH_SHARE;
+            let outcome = if whole.is_empty() {
+                outcomes.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                outcomes.recv_timeout(due.saturating_duration_since(Instant::now()))
+            };
+            match outcome {
                 Ok((sample, Ok((group, written)))) => {
                     whole.push((group, ids[sample].as_str()));
                     grids[sample] = Some(written.grids);
@@ -273,9 +279,11 @@ impl Job<'_> {
                 }
                 Ok((_, Err(Failure::Run(error)))) => break Err(error),
                 Err(RecvTimeoutError::Timeout) => {
+                    let started = Instant::now();
                     self.staging.publish(&whole)?;
                     whole.clear();
                     published = Instant::now();
+                    cost = published - started;
                 }
                 Err(RecvTimeoutError::Disconnected) => break Ok(()),
             }

@@ -142,8 +142,10 @@ fn too_large(tensor: &Tensor, field: &FieldSpec, to: DType) -> Error {
     } else {
         format!("it has values that {} cannot hold (peak magnitude {peak})", to.name())
     };
-    let wide = if peak > cast::limit(DType::F32) { DType::F64 } else { DType::F32 };
-    Error::invalid(what).hint(format!("--field-dtype {}={}", field.canonical(), wide.name()))
+    // A float32 source is whole as float32, infinities included.
+    let wide = if from == DType::F64 && peak > cast::limit(DType::F32) { from } else { DType::F32 };
+    let (canonical, wide) = (field.canonical(), wide.name());
+    Error::invalid(what).hint(format!("store it as {wide}: --field-dtype {canonical}={wide}"))
 }
 
 fn make_group(directory: &Path) -> Attempt<()> {

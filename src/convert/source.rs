@@ -154,7 +154,7 @@ impl Tree {
 
     fn path(&self, sample: usize, file: &str) -> PathBuf {
         let path = self.root.join(&self.ids[sample]).join(file);
-        if path.exists() { path } else { path.with_extension("npy") }
+        if path.symlink_metadata().is_ok() { path } else { path.with_extension("npy") }
     }
 }
 
@@ -187,8 +187,9 @@ impl Source for Tree {
         let tensor =
             FieldFile::open(&path).and_then(|file| file.read(buffer).map_err(|e| e.within(path.display())));
         tensor.map_err(|error| {
-            // The file was there when the tree was looked through: nothing can be relied on now.
-            let vanished = error.kind() == ErrorKind::NotFound || fs::read_dir(&self.root).is_err();
+            // What was there when the tree was looked through and is gone, without so much as a
+            // dangling link, was taken away: nothing can be relied on now.
+            let vanished = path.symlink_metadata().is_err() || fs::read_dir(&self.root).is_err();
             if vanished {
                 Failure::Run(error.hint("the source went away; the same command goes on where it stopped"))
             } else {

@@ -69,10 +69,11 @@ impl Staging {
                 staging.remove()?;
                 return Ok(None);
             }
-            if !overwrite {
-                return Err(finished(store));
+            let replace = if overwrite { validate() } else { Err(finished(store)) };
+            if let Err(error) = replace {
+                staging.remove()?;
+                return Err(error);
             }
-            validate()?;
             staging.forget_options()?;
             staging.rename(&manifest, &staging.replaced())?;
         } else if !differences.is_empty() {
