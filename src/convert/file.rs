@@ -24,7 +24,7 @@ pub trait Input {
     fn fill(&self, at: u64, out: &mut [u8]) -> io::Result<()>;
 }
 
-impl Input for [u8] {
+impl Input for &[u8] {
     fn length(&self) -> u64 {
         self.len() as u64
     }
@@ -64,6 +64,19 @@ pub struct Record {
     pub crc32: Option<u32>,
 }
 
+/// Where the tensor of a file with that name and content is; a name in `.npy` makes it numpy's,
+/// any other torch's.
+///
+/// # Errors
+/// Content that is not one tensor.
+pub fn record(name: &Path, content: &dyn Input) -> Result<Record> {
+    if name.extension().is_some_and(|extension| extension == "npy") {
+        read_npy::record(content)
+    } else {
+        read_pt::record(content)
+    }
+}
+
 /// An open field file whose header has been understood.
 pub struct FieldFile {
     file: File,
@@ -86,7 +99,7 @@ impl Input for OpenFile<'_> {
 }
 
 impl FieldFile {
-    /// Opens a file and reads its header: a `.npy` file by its name, a `.pt` file otherwise.
+    /// Opens a file and reads its header.
     ///
     /// # Errors
     /// A file that cannot be read or is not one tensor; the file is named.
@@ -100,9 +113,7 @@ impl FieldFile {
         if !metadata.is_file() {
             return Err(Error::invalid("not a file"));
         }
-        let input = OpenFile { file: &file, length: metadata.len() };
-        let npy = path.extension().is_some_and(|extension| extension == "npy");
-        let record = if npy { read_npy::record(&input)? } else { read_pt::record(&input)? };
+        let record = record(path, &OpenFile { file: &file, length: metadata.len() })?;
         Ok(Self { file, record })
     }
 
