@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use samplefs::convert;
 use samplefs::error::ErrorKind;
+use samplefs::{convert, demo};
 
 #[derive(Parser)]
 struct Cli {
@@ -15,11 +15,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Convert(convert::cli::ConvertArgs),
+    Demo(demo::DemoArgs),
 }
 
 fn main() -> ExitCode {
-    let Command::Convert(args) = Cli::parse().command;
-    match convert::cli::run(&args) {
+    let outcome = match Cli::parse().command {
+        Command::Convert(args) => convert::cli::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    };
+    match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error}");
