@@ -104,6 +104,9 @@ fn samples_that_are_done_are_not_done_again() {
     let done = store.join("copy0/param0/c41ea2177b0cd65aaf5ee1a1938ca886.zarr/zarr.json");
     let before = fs::metadata(&done).unwrap().modified().unwrap();
 
+    let options = store.join(".samplefs-convert/options.json");
+    let recorded = fs::read(&options).unwrap();
+
     fs::write(&broken, good).unwrap();
     let (code, text) = output(convert(&from, &store, &["--on-error", "fail"]));
     assert_eq!(code, Some(0), "{text}");
@@ -111,6 +114,12 @@ fn samples_that_are_done_are_not_done_again() {
     assert_eq!(fs::metadata(&done).unwrap().modified().unwrap(), before);
     let undisturbed = directory.path().join("undisturbed");
     assert_eq!(output(convert(&from, &undisturbed, &[])).0, Some(0));
+    assert_same(&store, &undisturbed);
+
+    // As if killed between the manifest and the removal of the staging directory.
+    fs::create_dir(options.parent().unwrap()).unwrap();
+    fs::write(&options, recorded).unwrap();
+    assert_eq!(output(convert(&from, &store, &[])).0, Some(0));
     assert_same(&store, &undisturbed);
 }
 

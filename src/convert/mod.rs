@@ -121,14 +121,10 @@ pub fn run(
     let domains = recipe.domains()?;
     let mut options = recipe.to_json();
     options["source"] = source.name().into();
-    options["samples"] = source.samples().len().into();
     options["samplefs"] = env!("CARGO_PKG_VERSION").into();
     let mut summary = Summary { samples: source.samples().len(), ..Summary::default() };
     let validate = || readable(source, &domains);
-    let Some(staging) = Staging::open(store, &options, how.overwrite, validate)? else {
-        summary.found_done = summary.samples;
-        return Ok(summary);
-    };
+    let staging = Staging::open(store, &options, how.overwrite, validate)?;
 
     let job = Job { source, recipe, domains: &domains, staging: &staging };
     let grids = job.write_samples(how, &mut summary)?;

@@ -36,6 +36,7 @@ pub trait Source: Sync {
 pub struct Tree {
     root: PathBuf,
     filemap: FileMap,
+    limit: Option<usize>,
     ids: Vec<String>,
     bytes: Vec<u64>,
     largest: u64,
@@ -58,6 +59,7 @@ impl Tree {
         let root = at(root, "find", root.canonicalize())?;
         let mut tree = Self {
             filemap: filemap.clone(),
+            limit,
             ids: Vec::new(),
             bytes: Vec::new(),
             largest: 0,
@@ -166,7 +168,8 @@ fn is_beside_manifest(path: &Path) -> bool {
 
 impl Source for Tree {
     fn name(&self) -> String {
-        self.root.display().to_string()
+        let root = self.root.display();
+        self.limit.map_or_else(|| root.to_string(), |limit| format!("the first {limit} of {root}"))
     }
 
     fn samples(&self) -> &[String] {

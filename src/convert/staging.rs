@@ -37,8 +37,6 @@ impl Staging {
     /// Starts a store or goes on with one. `options` is a flat object; `validate` is asked before
     /// anything of a former store is removed.
     ///
-    /// `None`: the store is finished and only its staging was left.
-    ///
     /// # Errors
     /// A finished store or one made with other options without `overwrite`, a directory that is no
     /// store, a store that another run works on, and failed writes.
@@ -47,7 +45,7 @@ impl Staging {
         options: &Value,
         overwrite: bool,
         validate: impl FnOnce() -> Result<()>,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Self> {
         let directory = store.join(NAME);
         let fresh = !directory.exists();
         let manifest = store.join(manifest::NAME);
@@ -64,11 +62,10 @@ impl Staging {
 
         let recorded = staging.recorded()?;
         let differences = recorded.as_ref().map(|old| differences(old, options)).unwrap_or_default();
-        if manifest.exists() {
-            if recorded.is_some() && differences.is_empty() && !overwrite {
-                staging.remove()?;
-                return Ok(None);
-            }
+        // With a manifest and the same options the last run was killed while it cleaned up: its
+        // samples are all found, and the manifest comes out the same.
+        let cleaning_up = recorded.is_some() && differences.is_empty() && !overwrite;
+        if manifest.exists() && !cleaning_up {
             let replace = if overwrite { validate() } else { Err(finished(store)) };
             if let Err(error) = replace {
                 staging.remove()?;
@@ -90,7 +87,7 @@ impl Staging {
         }
         staging.clear()?;
         staging.write(&staging.options(), format!("{options:#}").as_bytes())?;
-        Ok(Some(staging))
+        Ok(staging)
     }
 
     /// The final place of a sample's group.
