@@ -106,6 +106,21 @@ fn each_broken_sample_is_skipped_with_its_field_and_the_reason() {
 }
 
 #[test]
+fn a_file_of_holes_that_is_longer_than_memory_is_refused_unread() {
+    let directory = tempfile::tempdir().unwrap();
+    let (source, store) = (directory.path().join("source"), directory.path().join("store"));
+    sample(&source.join("holes"), 10);
+    let rows = 1u64 << 40;
+    let frame = npy::frame(&[rows], DType::F32);
+    let path = source.join("holes/pressure.npy");
+    fs::write(&path, &frame.prefix).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(frame.size()).unwrap();
+    let summary = convert(&source, &store, &recipe(), None, &Run::default()).unwrap();
+    assert!(summary.skipped[0].reason.contains("bytes of memory are left"), "{:?}", summary.skipped);
+}
+
+#[test]
 fn the_remedy_that_an_overflow_names_works() {
     let directory = tempfile::tempdir().unwrap();
     let (source, store) = (directory.path().join("source"), directory.path().join("store"));

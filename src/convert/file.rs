@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::tensor::{Layout, Tensor};
-use super::{read_npy, read_pt};
+use super::{memory, read_npy, read_pt};
 use crate::error::{Error, Result};
 
 /// Bytes of a known length that can be read anywhere.
@@ -130,6 +130,10 @@ impl FieldFile {
     /// match; the caller names the file.
     pub fn read(self, mut buffer: Vec<u8>) -> Result<Tensor> {
         let Record { layout, start, length, crc32 } = self.record;
+        // A file full of holes can be longer than memory is.
+        if let Some(left) = memory::available().filter(|left| length > *left) {
+            return Err(Error::invalid(format!("{length} bytes of values, {left} bytes of memory are left")));
+        }
         buffer.clear();
         let mut file = &self.file;
         file.seek(SeekFrom::Start(start)).map_err(|e| Error::io("seek", &e))?;
