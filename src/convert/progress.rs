@@ -41,8 +41,8 @@ impl Progress {
         let count = format!("{} of {} samples, {} failed", self.done, self.samples, self.failed);
         match &self.bar {
             Some(bar) => {
-                bar.set_message(count);
                 bar.set_position(self.bytes);
+                bar.set_message(count);
             }
             None if self.told.elapsed() >= PAUSE => {
                 self.told = Instant::now();
