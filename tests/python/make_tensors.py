@@ -46,12 +46,13 @@ def saved(value, **options):
 
 
 def rezipped(content, compression=zipfile.ZIP_STORED, replace=None, drop=()):
-    """The same zip written by zipfile, with some entries replaced or left out."""
+    """The same zip written by zipfile, with some entries replaced, added or left out."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", compression) as new:
-        for name in old.namelist():
-            if name not in drop:
-                new.writestr(name, (replace or {}).get(name, old.read(name)))
+    with zipfile.ZipFile(io.BytesIO(content)) as old:
+        entries = {name: old.read(name) for name in old.namelist() if name not in drop}
+    with zipfile.ZipFile(buffer, "w", compression) as new:
+        for name, entry in (entries | (replace or {})).items():
+            new.writestr(name, entry)
     return buffer.getvalue()
 
 
