@@ -7,6 +7,7 @@ use std::fs;
 
 use samplefs::convert::recipe::Recipe;
 use samplefs::convert::{Run, convert};
+use samplefs::dtype::DType;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use stores::{assert_same, drivaer, golden, shapenet, tree};
@@ -74,6 +75,21 @@ fn every_type_and_layout_is_stored_as_torch_and_numpy_cast_it() {
     assert_eq!(summary.written, 15);
     let checked = python::run("check_store.py", &[&source, &store]);
     assert_eq!(checked.trim(), "105");
+
+    // The integers among them, as other types than floats of half and single width.
+    let (source, store) = (source.join("deep"), directory.path().join("typed"));
+    let types = [
+        ("surface_pressure", DType::I8),
+        ("surface_normals", DType::I64),
+        ("volume_velocity", DType::F64),
+        ("volume_normals", DType::I16),
+        ("volume_sdf", DType::I32),
+    ];
+    let field_dtypes = types.map(|(field, dtype)| (field.to_owned(), dtype)).to_vec();
+    let recipe = Recipe { field_dtypes, coords_dtype: DType::F64, compression_level: 0, ..shapenet() };
+    let summary = convert(&source, &store, &recipe, None, &Run::default()).unwrap();
+    assert_eq!((summary.written, summary.skipped.len()), (4, 0));
+    assert_eq!(python::run("check_store.py", &[&source, &store]).trim(), "28");
 }
 
 #[test]

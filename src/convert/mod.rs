@@ -182,7 +182,7 @@ impl Job<'_> {
             progress.say(&format!("{} samples are there from an earlier run", summary.found_done));
         }
 
-        let workers = self.workers(how.workers).min(todo.len());
+        let workers = self.workers(how.workers, &progress).min(todo.len());
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         thread::scope(|scope| {
             let (sender, outcomes) = mpsc::channel();
@@ -199,14 +199,14 @@ impl Job<'_> {
         Ok(done.filter_map(|(id, grids)| Some((id.clone(), grids?))).collect())
     }
 
-    fn workers(&self, wanted: usize) -> usize {
+    fn workers(&self, wanted: usize, progress: &Progress) -> usize {
         let wanted =
             if wanted == 0 { thread::available_parallelism().map_or(1, usize::from) } else { wanted };
         let fitting = memory::workers(wanted, self.source.largest(), memory::available());
         if fitting < wanted {
-            eprintln!(
-                "{fitting} workers instead of {wanted}: each needs three times the largest field's memory"
-            );
+            progress.say(&format!(
+                "{fitting} workers instead of {wanted}: each may need three times the largest field's memory"
+            ));
         }
         fitting
     }

@@ -114,9 +114,10 @@ impl Tree {
     /// Takes in the files of one directory.
     fn sort_out(&mut self, directory: &Path, id: &str, files: Vec<PathBuf>) -> Result<()> {
         let named = self.filemap.files().map(|(_, file)| file);
-        let wanted: Vec<_> = named.chain(self.filemap.unstored().iter().map(String::as_str)).collect();
-        let stands_for = |path: &Path, file: &str| {
-            path == directory.join(file) || path == directory.join(file).with_extension("npy")
+        let wanted = named.chain(self.filemap.unstored().iter().map(String::as_str));
+        let wanted: Vec<_> = wanted.map(|file| [PathBuf::from(file), npy(file)]).collect();
+        let stands_for = |path: &Path, [pt, npy]: &[PathBuf; 2]| {
+            path.file_name().is_some_and(|name| name == pt.as_os_str() || name == npy.as_os_str())
         };
         let is_wanted = |path: &Path| wanted.iter().any(|file| stands_for(path, file));
         let found = wanted.iter().filter(|file| files.iter().any(|path| stands_for(path, file))).count();
@@ -156,8 +157,13 @@ impl Tree {
 
     fn path(&self, sample: usize, file: &str) -> PathBuf {
         let path = self.root.join(&self.ids[sample]).join(file);
-        if path.symlink_metadata().is_ok() { path } else { path.with_extension("npy") }
+        if path.symlink_metadata().is_ok() { path } else { path.with_file_name(npy(file)) }
     }
+}
+
+/// The name of the `.npy` file that may stand for a `.pt` file.
+fn npy(file: &str) -> PathBuf {
+    Path::new(file).with_extension("npy")
 }
 
 /// Whether a file of the source's root is one to copy: split lists, blacklists, statistics.
