@@ -80,7 +80,7 @@ impl Tree {
         }
         tree.ids.sort_unstable();
         tree.ids.truncate(limit.unwrap_or(usize::MAX));
-        tree.measure()?;
+        tree.measure();
         Ok(tree)
     }
 
@@ -141,7 +141,7 @@ impl Tree {
     }
 
     /// The sizes of the files of the samples that are taken.
-    fn measure(&mut self) -> Result<()> {
+    fn measure(&mut self) {
         for sample in 0..self.ids.len() {
             let mut bytes = 0;
             for (_, file) in self.filemap.files() {
@@ -152,7 +152,6 @@ impl Tree {
             }
             self.bytes.push(bytes);
         }
-        Ok(())
     }
 
     fn path(&self, sample: usize, file: &str) -> PathBuf {
