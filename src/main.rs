@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use samplefs::cli::{Cli, Command};
 use samplefs::error::{Error, ErrorKind, Result};
-use samplefs::{mount, telemetry};
+use samplefs::{convert, demo, mount, telemetry};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             complain(&error);
             ExitCode::from(exit_code(error.kind()))
@@ -19,15 +19,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<()> {
+/// Runs a command; its exit code.
+fn run(cli: &Cli) -> Result<u8> {
     let log_file = match &cli.command {
         Command::Mount(args) => args.log_file.as_deref(),
-        Command::Unmount(_) => None,
+        _ => None,
     };
     telemetry::init(cli.verbose, log_file)?;
     match &cli.command {
-        Command::Mount(args) => mount::mount(args),
-        Command::Unmount(args) => mount::unmount(args),
+        Command::Mount(args) => mount::mount(args).map(|()| 0),
+        Command::Unmount(args) => mount::unmount(args).map(|()| 0),
+        Command::Convert(args) => convert::cli::run(args),
+        Command::Demo(args) => demo::run(args),
     }
 }
 

@@ -4,14 +4,15 @@ use std::fs;
 use std::path::Path;
 
 /// The rooms of each layer, the lowest first. A room may import from its own layer and from below.
-const LAYERS: [&[&str]; 7] = [
-    &["error", "dtype", "cli", "rows", "format", "filemap", "subsample"],
+const LAYERS: [&[&str]; 8] = [
+    &["error", "dtype", "rows", "format", "filemap", "subsample"],
     &["catalog", "tree"],
     &["store", "layout"],
     &["read"],
     &["fs"],
     &["fuse"],
-    &["telemetry", "config", "mount", "lib", "main"],
+    &["convert", "demo"],
+    &["telemetry", "cli", "config", "mount", "lib", "main"],
 ];
 
 /// Crates that one room alone may name.
