@@ -30,6 +30,13 @@ pub enum Command {
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
     /// Convert a tree of per-field .pt or .npy files into a store.
+    ///
+    /// A sample is any directory below SOURCE that holds every file of the FileMap; its path is its
+    /// id. What noether's converter would store is stored, value for value, whatever the number of
+    /// workers. A run that was killed goes on where it stopped when the same command is given again.
+    ///
+    /// Exit codes: 0 all samples are in the store, 3 some were left out, 1 all failed or the run could
+    /// not go on, 2 the command line is wrong.
     Convert(ConvertArgs),
     /// Write a small store of real physics, to try things on.
     Demo(DemoArgs),

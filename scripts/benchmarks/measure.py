@@ -1,8 +1,9 @@
 """Timing: medians with their spread, of whole processes or of calls."""
 
-import os
+import json
 import statistics
 import subprocess
+import sys
 import time
 
 
@@ -20,22 +21,28 @@ def calls(function, runs=5):
     return summary(seconds)
 
 
+# A process starts with its parent's peak memory for its own, so one without torch starts the command.
+LAUNCH = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+json.dump({"code": done.returncode, "said": done.stderr.decode(), "seconds": seconds, "peak": peak}, sys.stdout)
+"""
+
+
 def command(arguments, prepare=lambda: None, runs=5):
     """Seconds that a command takes, and the most memory in bytes that it held."""
     seconds, peak = [], 0
     for _ in range(runs):
         prepare()
-        start = time.perf_counter()
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        # Small outputs only: nothing here fills a pipe.
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds.append(time.perf_counter() - start)
-        said = process.stderr.read().decode()
-        process.stderr.close()
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            raise RuntimeError(f"{arguments}: exit {process.returncode}: {said}")
-        peak = max(peak, usage.ru_maxrss * 1024)
+        launched = subprocess.run([sys.executable, "-S", "-c", LAUNCH, *arguments], check=True, capture_output=True)
+        outcome = json.loads(launched.stdout)
+        if outcome["code"] != 0:
+            raise RuntimeError(f"{arguments}: exit {outcome['code']}: {outcome['said']}")
+        seconds.append(outcome["seconds"])
+        peak = max(peak, outcome["peak"])
     return summary(seconds) | {"peak_bytes": peak}
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import time
+import warnings
 from pathlib import Path
 
 TABLES = {"convert": "bench_convert", "stats": "bench_stats", "read": "bench_read"}
@@ -17,6 +18,9 @@ def machine():
 
 
 def main():
+    # zarr-python says at every write that consolidated metadata is no part of the specification yet.
+    warnings.filterwarnings("ignore", message="Consolidated metadata")
+    os.environ["PYTHONWARNINGS"] = "ignore"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="*", metavar="NAME")
     parser.add_argument("--list", action="store_true", help="name the tables")

@@ -42,7 +42,7 @@ const CHUNK: u64 = 1024;
 /// Half the edges of the box in which volume points lie.
 const BOX: Vector = [6.0, 3.0, 3.0];
 
-/// Writes a small store of real physics to DIR: the flow around bodies of differing shape
+/// Options of `demo`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
     /// The store to write: a directory that is empty or does not exist
