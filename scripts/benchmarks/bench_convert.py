@@ -1,8 +1,11 @@
 """convert beside the same arrays written with zarr-python, and beside compression alone."""
 
+import multiprocessing
 import shutil
 import tempfile
+import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,14 +50,23 @@ def write_sample(arguments):
     zarr.consolidate_metadata(group.store)
 
 
-def zarr_python(name, workers):
+def zarr_python(name, pool):
+    """The whole dataset, one sample after the other or one in each process of a pool."""
     with tempfile.TemporaryDirectory(dir=data.ROOT) as out:
         jobs = [(path, Path(out) / f"{path.name}.zarr", name) for path in sorted(data.tree(name).iterdir())]
-        if workers == 1:
-            list(map(write_sample, jobs))
-        else:
-            with ProcessPoolExecutor(workers) as pool:
-                list(pool.map(write_sample, jobs))
+        list(pool.map(write_sample, jobs) if pool else map(write_sample, jobs))
+
+
+@contextmanager
+def processes(count):
+    """That many processes with torch and zarr loaded; none for one, which is this process."""
+    if count == 1:
+        yield None
+        return
+    # A forked child would inherit zarr's event loop without the thread that runs it.
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(time.sleep, [0.5] * count))
+        yield pool
 
 
 def compression(name):
@@ -90,7 +102,8 @@ def run():
             clear = lambda: shutil.rmtree(target, ignore_errors=True)
             convert = ["samplefs", "convert", str(source), str(target), *options, "--workers", str(workers)]
             ours = command(convert, clear, runs)
-            theirs = calls(lambda: zarr_python(name, workers), runs)
+            with processes(workers) as pool:
+                theirs = calls(lambda: zarr_python(name, pool), runs)
             clear()
             figures[name][f"workers_{workers}"] = {"samplefs": ours, "zarr_python": theirs}
             ratio = theirs["median"] / ours["median"]
