@@ -14,6 +14,7 @@ pub mod layout;
 pub mod mount;
 pub mod read;
 pub mod rows;
+pub mod stats;
 pub mod store;
 pub mod subsample;
 pub mod telemetry;
