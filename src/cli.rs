@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
+use crate::stats::Shard;
 
 /// Mounts a chunked Zarr store of training samples and shows every sample as the plain files
 /// that existing code already reads.
@@ -28,6 +29,8 @@ pub enum Command {
     /// Take a mount away, also while files are open.
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Mean, deviation, extremes and log-scale moments of every field.
+    Stats(StatsArgs),
 }
 
 /// Options of `mount`.
@@ -100,4 +103,59 @@ pub enum FormatArg {
 pub struct UnmountArgs {
     /// Where the store is mounted.
     pub mountpoint: PathBuf,
+}
+
+/// Options of `stats`.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// The store: a local path or a file:// URL.
+    #[arg(required_unless_present = "merge")]
+    pub store: Option<String>,
+
+    /// Only these fields, by canonical name (volume_pressure), separated by commas.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub fields: Vec<String>,
+
+    /// All fields but these.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub exclude_fields: Vec<String>,
+
+    /// Only the samples whose ids stand in this file, one a line: an absolute path, a file:// URL, or
+    /// a name beside the store's manifest.
+    #[arg(long, value_name = "FILE")]
+    pub split_file: Option<String>,
+
+    /// At most so many samples: the first of the split file, or of the store.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+
+    /// Threads that read and decode; the result does not depend on it. [default: one a CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+
+    /// Take part I of N, counted from 0: every N-th sample. JSON output is then a partial for --merge.
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse, conflicts_with_all = ["output_yaml", "merge"])]
+    pub shard: Option<Shard>,
+
+    /// Merge the partials of all shards of a run into what one run gives.
+    #[arg(long, value_name = "PART", num_args = 1.., conflicts_with_all = [
+        "store", "fields", "exclude_fields", "split_file", "limit", "workers",
+    ])]
+    pub merge: Vec<PathBuf>,
+
+    /// Write the statistics to this file, as the reference's tool does.
+    #[arg(long, value_name = "FILE")]
+    pub output_json: Option<PathBuf>,
+
+    /// Write them to this file as a stats.yaml.
+    #[arg(long, value_name = "FILE")]
+    pub output_yaml: Option<PathBuf>,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn positive(typed: &str) -> Result<usize, String> {
+    typed.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("{typed:?} is no number from 1 on"))
 }

@@ -36,6 +36,11 @@ fn filemap_file(path: &str) -> Result<FileMap> {
     FileMap::from_json(&json).map_err(|e| e.within(format!("FileMap {path}")))
 }
 
+/// How many threads a run over a whole store has: one a CPU unless told otherwise.
+pub fn workers(typed: Option<u16>) -> usize {
+    typed.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from)
+}
+
 /// How a mount's store is to be seen.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use samplefs::cli::{Cli, Command};
 use samplefs::error::{Error, ErrorKind, Result};
-use samplefs::{mount, telemetry};
+use samplefs::{mount, stats, telemetry};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -22,12 +22,13 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     let log_file = match &cli.command {
         Command::Mount(args) => args.log_file.as_deref(),
-        Command::Unmount(_) => None,
+        _ => None,
     };
     telemetry::init(cli.verbose, log_file)?;
     match &cli.command {
         Command::Mount(args) => mount::mount(args),
         Command::Unmount(args) => mount::unmount(args),
+        Command::Stats(args) => stats::stats(args),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cache::{Cache, Got};
 use super::plan::Rows;
-use crate::catalog::ArrayRef;
+use crate::catalog::{ArrayRef, Extent};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows;
@@ -13,6 +13,7 @@ use crate::store::array::Array;
 use crate::store::group::Group;
 use crate::store::shard::{IndexLayout, ShardIndex};
 use crate::store::{Objects, Part};
+use crate::subsample::Run;
 
 /// The share of the budget that metadata and shard indexes may take.
 const METADATA_SHARE: usize = 8;
@@ -62,6 +63,13 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// All rows of an extent, as float32.
+    pub fn served_whole(extent: Extent) -> Self {
+        let Extent { array, rows } = extent;
+        let rows = Rows::new([Run { start: rows.start, len: rows.end - rows.start }]);
+        Self { array, rows, served: DType::F32 }
+    }
+
     /// Bytes of a row, as shown.
     fn row_size(&self) -> u64 {
         u64::from(self.array.dim) * self.served.size() as u64

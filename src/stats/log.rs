@@ -5,19 +5,19 @@ use std::f64::consts::SQRT_2;
 
 /// ln 2 in two parts; the first has 21 zero bits at its end, so that its product with an exponent
 /// is exact.
-const LN2_HIGH: f64 = 6.931_471_803_691_238_164_9e-1;
-const LN2_LOW: f64 = 1.908_214_929_270_587_700_02e-10;
+const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
+const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// Coefficients of the minimax polynomial in s² for (ln(1 + f) − 2s) / s, s = f / (2 + f), with an
 /// error below 2^−58.45 for √½ < 1 + f < √2 (Sun Microsystems, fdlibm 5.3, `e_log.c`).
 const LG: [f64; 7] = [
-    6.666_666_666_666_735_130e-1,
-    3.999_999_999_940_941_908e-1,
-    2.857_142_874_366_239_149e-1,
-    2.222_219_843_214_978_396e-1,
-    1.818_357_216_161_805_012e-1,
-    1.531_383_769_920_937_332e-1,
-    1.479_819_860_511_658_591e-1,
+    6.666_666_666_666_735e-1,
+    3.999_999_999_940_942e-1,
+    2.857_142_874_366_239e-1,
+    2.222_219_843_214_978_4e-1,
+    1.818_357_216_161_805e-1,
+    1.531_383_769_920_937_3e-1,
+    1.479_819_860_511_658_6e-1,
 ];
 
 /// Bits of a float64's fraction.
