@@ -4,9 +4,6 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::config;
-use crate::stats::Shard;
-
 /// Mounts a chunked Zarr store of training samples and shows every sample as the plain files
 /// that existing code already reads.
 #[derive(Debug, Parser)]
@@ -75,7 +72,7 @@ pub struct MountArgs {
     pub gid: Option<u32>,
 
     /// Memory for decoded chunks, such as 512M or 2G.
-    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = config::size)]
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size)]
     pub cache_size: usize,
 
     /// Threads that answer requests. [default: one a CPU, at least 2]
@@ -105,6 +102,7 @@ pub struct UnmountArgs {
     pub mountpoint: PathBuf,
 }
 
+<<<<<<< HEAD
 /// Options of `stats`.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
@@ -134,8 +132,8 @@ pub struct StatsArgs {
     pub workers: Option<u16>,
 
     /// Take part I of N, counted from 0: every N-th sample. JSON output is then a partial for --merge.
-    #[arg(long, value_name = "I/N", value_parser = Shard::parse, conflicts_with_all = ["output_yaml", "merge"])]
-    pub shard: Option<Shard>,
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["output_yaml", "merge"])]
+    pub shard: Option<String>,
 
     /// Merge the partials of all shards of a run into what one run gives.
     #[arg(long, value_name = "PART", num_args = 1.., conflicts_with_all = [
@@ -158,4 +156,58 @@ pub struct StatsArgs {
 
 fn positive(typed: &str) -> Result<usize, String> {
     typed.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("{typed:?} is no number from 1 on"))
+=======
+/// A number of bytes as people write it: `512M`, `1.5GiB`, `4096`. Units are powers of 1024.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn size(typed: &str) -> Result<usize, String> {
+    let digits = typed.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = typed[digits.len()..].to_ascii_uppercase();
+    let shift = match unit.strip_suffix("IB").or(unit.strip_suffix('B')).unwrap_or(&unit) {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(format!("unknown unit in {typed:?}; known: K, M, G, T")),
+    };
+    let number: f64 = digits.parse().map_err(|_| format!("{typed:?} is no number of bytes, such as 512M"))?;
+    let bytes = number * (1u64 << shift) as f64;
+    // Half the address space is more than any machine has, and safely converts.
+    if (0.0..(1u64 << 62) as f64).contains(&bytes) {
+        Ok(bytes as usize)
+    } else {
+        Err(format!("{typed:?} is out of range"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (typed, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("4096B", 4096),
+            ("1k", 1024),
+            ("512M", 512 << 20),
+            ("1.5GiB", 3 << 29),
+            ("2TB", 2 << 40),
+        ] {
+            assert_eq!(size(typed), Ok(bytes), "{typed}");
+        }
+        for typed in ["", "M", "-1", "1X", "1e400", "NaN", "inf", "9999999T", "1 M"] {
+            assert!(size(typed).is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+>>>>>>> main
 }

@@ -80,52 +80,9 @@ fn mount_point(typed: &Path) -> Result<PathBuf> {
     mounts::resolve(typed).map_err(|e| e.hint("the mount point must be a directory that exists"))
 }
 
-/// A number of bytes as people write it: `512M`, `1.5GiB`, `4096`. Units are powers of 1024.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn size(typed: &str) -> std::result::Result<usize, String> {
-    let digits = typed.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = typed[digits.len()..].to_ascii_uppercase();
-    let shift = match unit.strip_suffix("IB").or(unit.strip_suffix('B')).unwrap_or(&unit) {
-        "" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return Err(format!("unknown unit in {typed:?}; known: K, M, G, T")),
-    };
-    let number: f64 = digits.parse().map_err(|_| format!("{typed:?} is no number of bytes, such as 512M"))?;
-    let bytes = number * (1u64 << shift) as f64;
-    // Half the address space is more than any machine has, and safely converts.
-    if (0.0..(1u64 << 62) as f64).contains(&bytes) {
-        Ok(bytes as usize)
-    } else {
-        Err(format!("{typed:?} is out of range"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_as_people_write_them() {
-        for (typed, bytes) in [
-            ("0", 0),
-            ("4096", 4096),
-            ("4096B", 4096),
-            ("1k", 1024),
-            ("512M", 512 << 20),
-            ("1.5GiB", 3 << 29),
-            ("2TB", 2 << 40),
-        ] {
-            assert_eq!(size(typed), Ok(bytes), "{typed}");
-        }
-        for typed in ["", "M", "-1", "1X", "1e400", "NaN", "inf", "9999999T", "1 M"] {
-            assert!(size(typed).is_err(), "{typed}");
-        }
-    }
 
     #[test]
     fn a_filemap_that_is_not_known_is_refused_with_those_that_are() {

@@ -1,5 +1,32 @@
 //! samplefs mounts a chunked Zarr store of training samples and shows every sample as the plain
 //! files that existing code already reads.
+//!
+//! A virtual file is `prefix ++ payload ++ suffix`. The payload is rows of one array; prefix and
+//! suffix come from the file format. So names, sizes and listings follow from the store's index
+//! alone, and only reading payloads touches the store.
+//!
+//! ```text
+//! kernel ── fuse ──> fs ──> tree        names → nodes → inode numbers   (memory only)
+//!                     └──> read ──> plan      byte range → pieces of chunks   (pure)
+//!                             ├──> cache     decoded chunks, byte-bounded, single flight
+//!                             └──> store     chunk → byte range → object → decode
+//! ```
+//!
+//! The rooms, each importing only from those below it (`tests/layers.rs` holds them to it):
+//!
+//! | layer | rooms |
+//! |---|---|
+//! | entry | [`mount`], [`config`] (what typed options mean), [`telemetry`] |
+//! | kernel | [`fuse`] |
+//! | filesystem | [`fs`] |
+//! | reading | [`read`] |
+//! | where | [`layout`] (kinds of stores), [`store`] (objects, arrays, shards, the manifest) |
+//! | what | [`tree`], [`catalog`] |
+//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`], [`cli`] (what was typed) |
+
+// Stored values are little-endian, and rows are handed on as they are.
+#[cfg(target_endian = "big")]
+compile_error!("samplefs needs a little-endian machine");
 
 pub mod catalog;
 pub mod cli;

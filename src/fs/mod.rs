@@ -91,14 +91,15 @@ impl Filesystem {
         let layout::Opened { layout, modified } = layout::open(&*objects, &options.names)?;
         let plain = objects.list()?;
         let catalog = layout.catalog();
-        let dirs = Dirs::new(catalog)?;
+        let within = |e: Error| e.within(objects.location());
+        let dirs = Dirs::new(catalog).map_err(within)?;
         let numbers = Numbers::new(dirs.count(), catalog.ids.len(), catalog.fields.len(), plain.len());
         let views = Views::new(numbers.slots());
         let reader = Reader::new(Arc::clone(&objects), options.cache);
         let files = Cache::new(FILES_BUDGET);
         let formats = options.formats;
         let fs = Self { layout, objects, reader, dirs, numbers, plain, formats, views, files, modified };
-        fs.check_collisions()?;
+        fs.check_collisions().map_err(|e| e.within(fs.objects.location()))?;
         Ok(fs)
     }
 

@@ -39,7 +39,7 @@ pub fn at(target: &Path) -> Result<Option<Mount>> {
     const TABLE: &str = "/proc/self/mountinfo";
     let table = fs::read(TABLE).map_err(|e| Error::io(format_args!("read {TABLE}"), &e))?;
     let lines = table.split(|byte| *byte == b'\n');
-    Ok(lines.filter_map(parse).filter(|mount| mount.target == target).last())
+    Ok(lines.rev().filter_map(parse).find(|mount| mount.target == target))
 }
 
 /// A line of mountinfo, as proc(5) describes it.

@@ -1,7 +1,7 @@
 //! A cache bounded by bytes in which every value is loaded at most once at a time.
 //!
 //! The race it settles: two readers miss the same key. The first to take the lock leaves a
-//! [`Flight`] behind and loads outside the lock; the second finds the flight and waits for it. The
+//! flight behind and loads outside the lock; the second finds the flight and waits for it. The
 //! result is put into the cache before the flight is taken away, under one lock, so that a third
 //! finds one or the other. A failure reaches everyone who waited and is then forgotten: the next
 //! reader tries again. A load that panics ends its flight with an error, by its guard.

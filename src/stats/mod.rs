@@ -12,8 +12,6 @@ pub mod moments;
 mod partial;
 mod report;
 
-pub use partial::Shard;
-
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, FieldId, SampleId};
@@ -30,7 +28,7 @@ use crate::rows::SERVED;
 use crate::store;
 use choice::{Choice, Wanted};
 use field::FieldMoments;
-use partial::Partial;
+use partial::{Partial, Shard};
 use report::Flat;
 
 /// Bytes that metadata and chunks may take in memory between reads. Every chunk is read once, so
@@ -73,9 +71,10 @@ fn of_store(store: &str, args: &StatsArgs) -> Result<(Totals, Option<Partial>)> 
     }
     let fields: Vec<_> = choice.fields.iter().map(|field| catalog.field(*field)).collect();
     let fields = || fields.iter().map(|field| (field.canonical.as_str(), field.dim));
+    let shard = args.shard.as_deref().map(Shard::parse).transpose()?;
     let mut partial =
-        args.shard.map(|shard| Partial::new(&catalog.dataset, shard, choice.samples.len(), fields()));
-    if let Some(Shard { index, of }) = args.shard {
+        shard.map(|shard| Partial::new(&catalog.dataset, shard, choice.samples.len(), fields()));
+    if let Some(Shard { index, of }) = shard {
         choice.keep_shard(index, of);
     }
 

@@ -24,13 +24,14 @@ impl Shard {
     /// A shard as it is typed, `<index>/<of>`.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn parse(typed: &str) -> std::result::Result<Self, String> {
+    /// Text of another form, an index that is not below the count.
+    pub fn parse(typed: &str) -> Result<Self> {
         let numbers = typed.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        let wrong = Error::usage(format!("there is no shard {typed}"));
         match numbers {
             Some((index, of)) if index < of => Ok(Self { index, of }),
-            Some((_, of)) if of > 0 => Err(format!("the shards of {of} are 0/{of} to {}/{of}", of - 1)),
-            _ => Err("a shard is given as i/n, 0/4 to 3/4 for example".to_owned()),
+            Some((_, of)) if of > 0 => Err(wrong.hint(format!("there are 0/{of} to {}/{of}", of - 1))),
+            _ => Err(wrong.hint("a shard is i/n, from 0/4 to 3/4 for example")),
         }
     }
 }
@@ -156,7 +157,7 @@ mod tests {
     fn shards_are_counted_from_0() {
         assert_eq!(Shard::parse("0/1"), Ok(Shard { index: 0, of: 1 }));
         assert_eq!(Shard::parse("2/3"), Ok(Shard { index: 2, of: 3 }));
-        assert_eq!(Shard::parse("3/3").unwrap_err(), "the shards of 3 are 0/3 to 2/3");
+        assert_eq!(Shard::parse("3/3").unwrap_err().remedy(), Some("there are 0/3 to 2/3"));
         for typed in ["", "1", "/", "1/", "0/0", "-1/2", "a/b", "1/2/3"] {
             assert!(Shard::parse(typed).is_err(), "{typed}");
         }

@@ -8,7 +8,7 @@ use zarrs::metadata::v3::MetadataV3;
 use zarrs::metadata_ext::chunk_grid::regular::RegularChunkGridConfiguration;
 use zarrs::metadata_ext::codec::sharding::{ShardingCodecConfigurationV1, ShardingIndexLocation};
 
-use super::codec::Codec;
+use super::codec::{Codec, is_little_endian};
 use super::shard::IndexLayout;
 use crate::catalog::ArrayRef;
 use crate::dtype::DType;
@@ -195,14 +195,6 @@ impl Sharding {
             at_end: sharding.index_location == ShardingIndexLocation::End,
         }))
     }
-}
-
-fn is_little_endian(codec: &MetadataV3) -> bool {
-    #[derive(Deserialize)]
-    struct Bytes {
-        endian: String,
-    }
-    codec.name() == "bytes" && codec.to_configuration::<Bytes>().is_ok_and(|bytes| bytes.endian == "little")
 }
 
 fn regular_grid(grid: &MetadataV3) -> Result<Vec<u64>> {

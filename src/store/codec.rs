@@ -1,12 +1,20 @@
 //! Encoded chunks to values.
 
+use std::cell::RefCell;
 use std::num::NonZeroU64;
 
+use serde::Deserialize;
 use zarrs::array::codec::api::{ArrayToBytesCodecTraits, CodecOptions};
 use zarrs::array::{ArrayBytes, CodecChain, DataType, FillValue};
 use zarrs::metadata::v3::MetadataV3;
 
+use super::blosc;
 use crate::error::{Error, Result};
+
+thread_local! {
+    /// One for each thread that decodes, for as long as it lives.
+    static BLOSC: RefCell<Option<blosc::Decoder>> = RefCell::new(blosc::Decoder::new());
+}
 
 /// How the chunks of an array are encoded, and what they decode to.
 pub struct Codec {
@@ -16,6 +24,8 @@ pub struct Codec {
     dtype: DataType,
     fill: FillValue,
     decoded: usize,
+    /// Whether the chain is little-endian bytes in blosc: what [`blosc::Decoder`] may know.
+    is_blosc: bool,
 }
 
 /// The largest chunk that will be decoded: blosc's own limit. A chunk is held in memory whole, so
@@ -28,6 +38,7 @@ impl Codec {
     /// # Errors
     /// A codec that is not supported, a chunk that is empty or larger than [`MAX_CHUNK`].
     pub fn new(chain: &[MetadataV3], shape: &[u64], dtype: DataType, fill: FillValue) -> Result<Self> {
+        let is_blosc = matches!(chain, [bytes, blosc] if is_little_endian(bytes) && blosc.name() == "blosc");
         let names = || chain.iter().map(MetadataV3::name).collect::<Vec<_>>().join(", ");
         let chain = CodecChain::from_metadata(chain)
             .map_err(|e| Error::invalid(format!("unsupported codecs ({}): {e}", names())))?;
@@ -39,7 +50,7 @@ impl Codec {
         let shape = shape.iter().copied().filter_map(NonZeroU64::new).collect();
         // One chunk is decoded on one thread: readers are many, and their threads are the pool.
         let options = CodecOptions::default().with_concurrent_target(1);
-        Ok(Self { chain, options, shape, dtype, fill, decoded: decoded as usize })
+        Ok(Self { chain, options, shape, dtype, fill, decoded: decoded as usize, is_blosc })
     }
 
     /// Bytes of a decoded chunk.
@@ -57,6 +68,13 @@ impl Codec {
             let (encoded, decoded) = (encoded.len(), self.decoded);
             return Err(Error::invalid(format!("{encoded} bytes are no encoding of {decoded}")));
         }
+        if self.is_blosc {
+            let mut values = vec![0; self.decoded];
+            let known = |decoder: &mut Option<blosc::Decoder>| decoder.as_mut()?.decode(encoded, &mut values);
+            if BLOSC.with_borrow_mut(known).is_some() {
+                return Ok(values);
+            }
+        }
         let decoded = self
             .chain
             .decode(encoded.into(), &self.shape, &self.dtype, &self.fill, &self.options)
@@ -69,4 +87,13 @@ impl Codec {
         }
         Ok(bytes.into_owned())
     }
+}
+
+/// Whether this is the `bytes` codec in the order that memory has.
+pub(super) fn is_little_endian(codec: &MetadataV3) -> bool {
+    #[derive(Deserialize)]
+    struct Bytes {
+        endian: String,
+    }
+    codec.name() == "bytes" && codec.to_configuration::<Bytes>().is_ok_and(|bytes| bytes.endian == "little")
 }

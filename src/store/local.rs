@@ -157,7 +157,7 @@ fn version(stat: &Stat) -> Version {
 }
 
 fn modified(stat: &Stat) -> SystemTime {
-    let nanoseconds = Duration::from_nanos(stat.st_mtime_nsec as u64);
+    let nanoseconds = Duration::from_nanos(stat.st_mtime_nsec);
     let seconds = Duration::from_secs(stat.st_mtime.unsigned_abs());
     let whole = if stat.st_mtime < 0 {
         SystemTime::UNIX_EPOCH.checked_sub(seconds)

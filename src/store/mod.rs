@@ -1,6 +1,7 @@
 //! Where bytes come from: objects under a root, the manifest, Zarr arrays and their shards.
 
 pub mod array;
+mod blosc;
 pub mod codec;
 pub mod counted;
 pub mod group;

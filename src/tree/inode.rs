@@ -2,7 +2,7 @@
 //! same store and no two nodes share one.
 //!
 //! A number less one is, from the low bits up: two bits for the kind, then the position within
-//! the kind, and above [`Numbers::bits`] the slot of the view that the node is seen through (0
+//! the kind, and above those the slot of the view that the node is seen through (0
 //! for none). The store decides how many bits a position takes; all the rest are the slot's.
 
 use super::{DirId, Node, Scope};

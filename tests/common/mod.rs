@@ -1,0 +1,204 @@
+//! What several tests need: the golden data, stores in a directory of one's own, real mounts, Python.
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use samplefs::error::Result;
+use samplefs::format::Format;
+use samplefs::fs::{Attributes, Filesystem, Options, ROOT};
+use samplefs::layout::names::FileNames;
+use samplefs::store::Objects;
+use samplefs::store::counted::Counted;
+use samplefs::store::local::Local;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The golden data, or another directory below `tests`.
+pub fn data(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(path)
+}
+
+/// A JSON file below `tests`.
+pub fn json(path: &str) -> Value {
+    serde_json::from_slice(&fs::read(data(path)).unwrap()).unwrap()
+}
+
+/// A copy of a directory below `tests`, to be changed and thrown away.
+pub fn copy(path: &str) -> (TempDir, PathBuf) {
+    fn copy_dir(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy_dir(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    copy_dir(&data(path), &store);
+    (dir, store)
+}
+
+/// Changes the JSON in a file.
+pub fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut json = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut json);
+    fs::write(path, json.to_string()).unwrap();
+}
+
+/// The `samplefs` command.
+pub fn samplefs(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_samplefs"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// What a command said on stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A real mount, which ends with the test.
+pub struct Mount {
+    child: Child,
+    dir: TempDir,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Mount {
+    /// Mounts a store and waits until it answers.
+    pub fn new(store: &Path, options: &[&str]) -> Self {
+        let dir = tempfile::Builder::new().prefix("samplefs-test-").tempdir().unwrap();
+        let mut command = samplefs(["mount"]);
+        command.arg(store).arg(dir.path()).args(options);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut first = String::new();
+        while !first.contains("is mounted at") {
+            let before = first.len();
+            said.read_line(&mut first).unwrap();
+            assert!(first.len() > before, "the mount ended before it answered: {first}");
+        }
+        let log = std::thread::spawn(move || said.lines().map(|line| line.unwrap() + "\n").collect());
+        Self { child, dir, log: Some(log) }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The process that serves it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills its process, which leaves a dead mount behind.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end: how it ended, and what it logged.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        assert!(!is_mounted(self.path()), "the mount outlived its process");
+        (status, self.log.take().unwrap().join().unwrap())
+    }
+
+    /// Unmounts it: what it logged.
+    pub fn unmount(self) -> String {
+        let output = samplefs(["unmount"]).arg(self.path()).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let (status, log) = self.ended();
+        assert!(status.success(), "{status}: {log}");
+        log
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Nothing is left when the test has ended it; when the test failed, this cleans up.
+        if is_mounted(self.path()) {
+            _ = samplefs(["unmount"]).arg(self.path()).stderr(Stdio::null()).status();
+        }
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// Whether the kernel's table has a mount at that path.
+pub fn is_mounted(path: &Path) -> bool {
+    samplefs::fuse::mounts::at(path).unwrap().is_some()
+}
+
+/// Runs a command; its stdout, or a failure with its stderr.
+pub fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A Python with torch, numpy and zarr: the one of `SAMPLEFS_TEST_PYTHON`, else that of `scripts/python-env`.
+pub fn python(script: &str) -> Command {
+    let interpreter = std::env::var("SAMPLEFS_TEST_PYTHON").unwrap_or_else(|_| {
+        let made = run(&mut Command::new(data("../scripts/python-env")));
+        made.trim_end().to_owned()
+    });
+    let mut command = Command::new(interpreter);
+    command.arg("-B").arg(data("python").join(script));
+    command
+}
+
+/// A store opened in this process, and the count of what is asked of it.
+pub fn open(store: &Path, formats: &'static [Format], cache: usize) -> Result<(Filesystem, Arc<Counted>)> {
+    let counted = Arc::new(Counted::new(Arc::new(Local::open(store)?)));
+    let options = Options { names: FileNames::Auto, formats, cache };
+    let fs = Filesystem::open(Arc::clone(&counted) as Arc<dyn Objects>, &options)?;
+    Ok((fs, counted))
+}
+
+/// The node at a path from the root.
+pub fn walk(fs: &Filesystem, path: &str) -> Result<Attributes> {
+    path.split('/').try_fold(fs.getattr(ROOT)?, |at, name| fs.lookup(at.number, name.as_bytes()))
+}
+
+/// All bytes of the file at a path from the root.
+pub fn read(fs: &Filesystem, path: &str) -> Result<Vec<u8>> {
+    let file = walk(fs, path)?;
+    let mut bytes = Vec::new();
+    fs.read(file.number, 0, file.size as usize, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Paths of all files from the root, views not among them.
+pub fn files(fs: &Filesystem) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![(ROOT, String::new())];
+    while let Some((dir, prefix)) = open.pop() {
+        fs.readdir(dir, 0, |entry| {
+            if entry.name != "." && entry.name != ".." {
+                let path = format!("{prefix}{}", entry.name);
+                if entry.attributes.is_dir {
+                    open.push((entry.attributes.number, path + "/"));
+                } else {
+                    found.push(path);
+                }
+            }
+            true
+        })
+        .unwrap();
+    }
+    found.sort();
+    found
+}
