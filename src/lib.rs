@@ -16,13 +16,13 @@
 //!
 //! | layer | rooms |
 //! |---|---|
-//! | entry | [`mount`], [`config`] (what typed options mean), [`telemetry`] |
+//! | entry | [`mount`], [`stats`], [`inspect`], [`list`], [`verify`] (the commands), [`config`] (what typed options mean), [`telemetry`] |
 //! | kernel | [`fuse`] |
 //! | filesystem | [`fs`] |
 //! | reading | [`read`] |
 //! | where | [`layout`] (kinds of stores), [`store`] (objects, arrays, shards, the manifest) |
 //! | what | [`tree`], [`catalog`] |
-//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`], [`cli`] (what was typed) |
+//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`], [`cli`] (what was typed), [`output`], [`progress`], [`parallel`] |
 
 // Stored values are little-endian, and rows are handed on as they are.
 #[cfg(target_endian = "big")]
@@ -37,7 +37,9 @@ pub mod filemap;
 pub mod format;
 pub mod fs;
 pub mod fuse;
+pub mod inspect;
 pub mod layout;
+pub mod list;
 pub mod mount;
 pub mod output;
 pub mod parallel;
@@ -49,3 +51,4 @@ pub mod store;
 pub mod subsample;
 pub mod telemetry;
 pub mod tree;
+pub mod verify;

@@ -6,12 +6,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use samplefs::cli::{Cli, Command};
 use samplefs::error::{Error, ErrorKind, Result};
-use samplefs::{mount, stats, telemetry};
+use samplefs::{inspect, list, mount, stats, telemetry, verify};
+
+/// The exit code of `verify` when it ran and found something.
+const FINDINGS: u8 = 4;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             complain(&error);
             ExitCode::from(exit_code(error.kind()))
@@ -19,17 +22,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<()> {
+fn run(cli: &Cli) -> Result<ExitCode> {
     let log_file = match &cli.command {
         Command::Mount(args) => args.log_file.as_deref(),
         _ => None,
     };
     telemetry::init(cli.verbose, log_file)?;
     match &cli.command {
-        Command::Mount(args) => mount::mount(args),
-        Command::Unmount(args) => mount::unmount(args),
-        Command::Stats(args) => stats::stats(args),
+        Command::Mount(args) => mount::mount(args)?,
+        Command::Unmount(args) => mount::unmount(args)?,
+        Command::Stats(args) => stats::stats(args)?,
+        Command::Inspect(args) => inspect::inspect(args)?,
+        Command::Ls(args) => list::ls(args)?,
+        Command::Cat(args) => list::cat(args)?,
+        Command::Verify(args) => {
+            if !verify::verify(args)? {
+                return Ok(ExitCode::from(FINDINGS));
+            }
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// 2 for a request that cannot be meant, as clap does; 1 for all that went wrong.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::array::Array;
@@ -66,6 +67,26 @@ impl Group {
             }
         };
         Array::new(json, expected)
+    }
+
+    /// Holds the array's own `zarr.json` against its copy here, where there are both.
+    ///
+    /// # Errors
+    /// When they differ: what the group says of the array is not what was written with its chunks.
+    pub fn check_copy(&self, objects: &dyn Objects, array: &ArrayRef) -> Result<()> {
+        let Some(copy) = self.nodes.get(&array.name) else { return Ok(()) };
+        let path = format!("{}/{}/zarr.json", array.group, array.name);
+        let mut own = Vec::new();
+        if objects.read(&path, Part::Whole { limit: METADATA_LIMIT }, None, &mut own)?.is_none() {
+            return Ok(());
+        }
+        let parse = |json: &[u8]| serde_json::from_slice::<Value>(json);
+        let own = parse(&own).map_err(|e| Error::invalid(format!("{path}: {e}")))?;
+        if parse(copy.get().as_bytes()).is_ok_and(|copy| copy == own) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("{path} differs from its copy in the sample's zarr.json"))
+            .hint("the array's directory is another one's or was rewritten: convert the sample anew"))
     }
 
     /// Bytes in memory, roughly: what a cache counts.
