@@ -51,9 +51,7 @@ fn describe_store(args: &InspectArgs) -> Result<Value> {
     for sample in &measured {
         for field in catalog.fields_of(*sample) {
             let plan = sums.add(&*layout, &reader, *sample, field)?;
-            grids.entry(field).or_insert_with(
-                || json!({ "chunk_rows": plan.array.chunk_rows, "shard_rows": shard_rows(&plan) }),
-            );
+            grids.entry(field).or_insert_with(|| (plan.array.chunk_rows, shard_rows(&plan)));
         }
     }
     let fields: Vec<_> = (0..catalog.fields.len() as u16)
