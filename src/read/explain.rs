@@ -128,6 +128,7 @@ impl Reader {
     /// # Errors
     /// When they differ, or cannot be read.
     pub fn check_metadata(&self, payload: &Payload) -> Result<()> {
-        self.group(&payload.array)?.check_copy(&*self.objects, &payload.array)
+        let copy = self.array(payload)?;
+        self.group(&payload.array)?.check_copy(&*self.objects, &payload.array, &copy)
     }
 }

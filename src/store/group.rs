@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::array::Array;
@@ -69,24 +68,28 @@ impl Group {
         Array::new(json, expected)
     }
 
-    /// Holds the array's own `zarr.json` against its copy here, where there are both.
+    /// Holds the array's own `zarr.json`, where there is one beside its copy here, against what is
+    /// expected and what the copy made of it.
     ///
     /// # Errors
-    /// When they differ: what the group says of the array is not what was written with its chunks.
-    pub fn check_copy(&self, objects: &dyn Objects, array: &ArrayRef) -> Result<()> {
-        let Some(copy) = self.nodes.get(&array.name) else { return Ok(()) };
-        let path = format!("{}/{}/zarr.json", array.group, array.name);
+    /// When they differ: the chunks are not those that the group and the manifest speak of.
+    pub fn check_copy(&self, objects: &dyn Objects, expected: &ArrayRef, copy: &Array) -> Result<()> {
+        if !self.nodes.contains_key(&expected.name) {
+            return Ok(());
+        }
+        let path = format!("{}/{}/zarr.json", expected.group, expected.name);
+        let hint =
+            "the directory is another array's or was rewritten: restore it, or convert the sample anew";
+        let wrong = |e: Error| e.within(&path).hint(hint);
         let mut own = Vec::new();
         if objects.read(&path, Part::Whole { limit: METADATA_LIMIT }, None, &mut own)?.is_none() {
             return Ok(());
         }
-        let parse = |json: &[u8]| serde_json::from_slice::<Value>(json);
-        let own = parse(&own).map_err(|e| Error::invalid(format!("{path}: {e}")))?;
-        if parse(copy.get().as_bytes()).is_ok_and(|copy| copy == own) {
-            return Ok(());
+        let own = str::from_utf8(&own).map_err(|_| wrong(Error::invalid("not UTF-8")))?;
+        if !Array::new(own, expected).map_err(wrong)?.agrees_with(copy) {
+            return Err(wrong(Error::invalid("it differs from its copy in the sample's zarr.json")));
         }
-        Err(Error::invalid(format!("{path} differs from its copy in the sample's zarr.json"))
-            .hint("the array's directory is another one's or was rewritten: convert the sample anew"))
+        Ok(())
     }
 
     /// Bytes in memory, roughly: what a cache counts.
