@@ -154,7 +154,12 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn push(&mut self, chunk: Option<u64>, error: &Error) {
-        let new = Finding { chunks: chunk.map(|chunk| (chunk, chunk)), ..Finding::new(error) };
+        let mut new = Finding::new(error);
+        if let Some(chunk) = chunk {
+            new.chunks = Some((chunk, chunk));
+            // The number has its own place, and without it neighbours say the same.
+            new.what = new.what.replace(&format!("chunk {chunk}: "), "");
+        }
         if let (Some(last), Some(chunk)) = (self.0.last_mut(), chunk)
             && last.what == new.what
             && let Some((_, end)) = &mut last.chunks

@@ -47,12 +47,12 @@ pub struct Finding {
     /// What is wrong.
     pub what: String,
     /// What to do about it.
-    pub remedy: Option<String>,
+    pub remedy: String,
 }
 
 impl Finding {
     fn new(error: &Error) -> Self {
-        let remedy = error.remedy().map(str::to_owned);
+        let remedy = error.remedy().unwrap_or("restore the object, or convert the sample anew").to_owned();
         Self { what: error.to_string(), remedy, ..Self::default() }
     }
 
@@ -65,9 +65,8 @@ impl Finding {
             0 => format!("chunk {first}"),
             _ => format!("chunks {first} to {last}"),
         }));
-        let remedy = self.remedy.as_ref().map_or(String::new(), |remedy| format!(" ({remedy})"));
         let place = if parts.is_empty() { "manifest".to_owned() } else { parts.join(", ") };
-        format!("{place}: {}{remedy}\n", self.what)
+        format!("{place}: {} ({})\n", self.what, self.remedy)
     }
 }
 
