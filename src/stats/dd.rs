@@ -1,5 +1,7 @@
 //! Numbers of twice a float64's precision, for sums that must not lose what many terms add up to.
 
+use std::ops::{Add, Sub};
+
 use serde::{Deserialize, Serialize};
 
 /// The unevaluated sum of two float64, the second at most half a unit in the last place of the
@@ -29,7 +31,7 @@ impl Dd {
     }
 }
 
-impl std::ops::Add for Dd {
+impl Add for Dd {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -40,7 +42,7 @@ impl std::ops::Add for Dd {
     }
 }
 
-impl std::ops::Sub for Dd {
+impl Sub for Dd {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
@@ -56,8 +58,8 @@ impl From<f64> for Dd {
 
 /// The rounded sum of two numbers and what rounding took away, exactly (D. E. Knuth, The Art of
 /// Computer Programming, volume 2, 4.2.2, theorem B).
-#[inline]
-pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
+#[inline(always)]
+pub fn two_sum<T: Copy + Add<Output = T> + Sub<Output = T>>(a: T, b: T) -> (T, T) {
     let sum = a + b;
     let of_b = sum - a;
     let of_a = sum - of_b;

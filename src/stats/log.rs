@@ -30,7 +30,7 @@ const COUNTER: f64 = (1u64 << FRACTION) as f64;
 /// The value on a logarithmic scale, within two units in the last place.
 ///
 /// `x` must be finite, and of magnitude below 2^1000; all that float32 holds is.
-#[inline]
+#[inline(always)]
 pub fn signed_ln_1p(x: f64) -> f64 {
     let a = x.abs();
     let u = 1.0 + a;

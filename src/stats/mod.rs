@@ -7,6 +7,7 @@
 mod choice;
 pub mod dd;
 pub mod field;
+mod lanes;
 pub mod log;
 pub mod moments;
 mod partial;

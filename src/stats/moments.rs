@@ -9,9 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dd::{Dd, two_sum};
-
-/// Sums that are kept side by side: what a vector register holds, twice over.
-const LANES: usize = 8;
+use super::lanes::Lanes;
 
 /// What is known of some finite numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,45 +25,33 @@ pub struct Moments {
 
 impl Moments {
     /// The moments of one block. Numbers must be finite and small enough for their squares to be so.
-    #[inline]
+    #[inline(always)]
     pub fn of(numbers: &[f64]) -> Self {
         let Some(first) = numbers.first() else { return Self::default() };
-        let (groups, rest) = numbers.as_chunks::<LANES>();
-        let (mut high, mut low) = ([0.0; LANES], [0.0; LANES]);
-        let (mut min, mut max) = ([*first; LANES], [*first; LANES]);
-        let mut add = |lane: usize, x: f64| {
-            let (sum, lost) = two_sum(high[lane], x);
-            high[lane] = sum;
-            low[lane] += lost;
-            min[lane] = if x < min[lane] { x } else { min[lane] };
-            max[lane] = if x > max[lane] { x } else { max[lane] };
-        };
-        for group in groups {
-            group.iter().enumerate().for_each(|(lane, x)| add(lane, *x));
-        }
-        rest.iter().enumerate().for_each(|(lane, x)| add(lane, *x));
         let count = numbers.len() as f64;
-        let sum = high.iter().zip(low).fold(Dd::default(), |sum, (high, low)| sum + Dd::sum(*high, low));
+        // Each loop keeps few enough numbers to stay in registers; the block stays in the cache.
+        let (zero, firsts) = (Lanes::splat(0.0), Lanes::splat(*first));
+        let (high, low) = Lanes::fold(numbers, 0.0, (zero, zero), |(high, low), x| {
+            let (sum, lost) = two_sum(high, x);
+            (sum, low + lost)
+        });
+        let (min, max) =
+            Lanes::fold(numbers, *first, (firsts, firsts), |(min, max), x| (min.min(x), max.max(x)));
+        let sum = high.0.into_iter().zip(low.0);
+        let sum = sum.fold(Dd::default(), |sum, (high, low)| sum + Dd::sum(high, low));
         let mean = sum.over(count).value();
-
-        let (mut squares, mut drift) = ([0.0; LANES], [0.0; LANES]);
-        let mut add = |lane: usize, x: f64| {
-            let distance = x - mean;
-            squares[lane] += distance * distance;
-            drift[lane] += distance;
-        };
-        for group in groups {
-            group.iter().enumerate().for_each(|(lane, x)| add(lane, *x));
-        }
-        rest.iter().enumerate().for_each(|(lane, x)| add(lane, *x));
+        let (squares, drift) = Lanes::fold(numbers, mean, (zero, zero), |(squares, drift), x| {
+            let distance = x - Lanes::splat(mean);
+            (squares + distance * distance, drift + distance)
+        });
         // The mean was rounded; what the distances add up to tells by how much.
-        let (squares, drift): (f64, f64) = (squares.iter().sum(), drift.iter().sum());
+        let (squares, drift): (f64, f64) = (squares.0.iter().sum(), drift.0.iter().sum());
         Self {
             count: numbers.len() as u64,
             sum,
             squares: Dd::sum(squares, -drift * drift / count),
-            min: min.into_iter().fold(*first, f64::min),
-            max: max.into_iter().fold(*first, f64::max),
+            min: min.0.into_iter().fold(*first, f64::min),
+            max: max.0.into_iter().fold(*first, f64::max),
         }
     }
 
