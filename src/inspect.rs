@@ -8,14 +8,17 @@ use serde_json::{Map, Value, json};
 
 use crate::catalog::{Catalog, FieldId, SampleId};
 use crate::cli::InspectArgs;
+use crate::config;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::fs::{Described, Filesystem, Shown};
 use crate::layout::{self, StoreLayout};
+use crate::list;
+use crate::output;
 use crate::read::explain::{Fetch, Plan};
 use crate::read::{Payload, Reader};
 use crate::rows::SERVED;
-use crate::{config, list, output, store};
+use crate::store;
 
 /// How many samples are looked at to tell what the store's objects hold: each costs a request for its
 /// metadata and one a field.

@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use crate::cli::{CatArgs, LsArgs, ViewArgs};
+use crate::config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Attributes, Filesystem, ROOT};
-use crate::{config, output, store};
+use crate::output;
+use crate::store;
 
 /// Bytes read and written at a time.
 const READ: usize = 1 << 20;

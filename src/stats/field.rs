@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn wide_registers_give_the_same_bits() {
-        let numbers = |seed: u32| (0..BLOCK as u32 - 3).map(move |i| f64::from((i * seed) as f32).sin() * 1e3);
+        let numbers =
+            |seed: u32| (0..BLOCK as u32 - 3).map(move |i| f64::from((i * seed) as f32).sin() * 1e3);
         for seed in [3, 7919, 104_729] {
             let (mut one, mut other) = (Component::default(), Component::default());
             one.add(&mut numbers(seed).collect::<Vec<_>>());

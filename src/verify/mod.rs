@@ -21,15 +21,18 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::VerifyArgs;
+use crate::config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inspect::ratio;
 use crate::layout;
 use crate::layout::names::FileNames;
+use crate::output;
+use crate::parallel;
 use crate::progress::Progress;
 use crate::read::{Payload, Reader};
+use crate::store;
 use crate::store::Objects;
 use crate::store::manifest::{self, Manifest};
-use crate::{config, output, parallel, store};
 use check::{Checked, Subject};
 
 /// Memory for metadata and shard indexes; chunks are read once.
