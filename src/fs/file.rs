@@ -29,18 +29,18 @@ impl File {
         self.frame.size()
     }
 
-    /// Puts the bytes from `offset` on into `out`, which is cleared first: `length` of them, or
-    /// fewer at the file's end.
+    /// Puts the bytes from `offset` on into `out`, which then holds nothing else: `length` of them,
+    /// or fewer at the file's end.
     ///
     /// # Errors
     /// What reading the payload says.
     pub fn read(&self, reader: &Reader, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<()> {
-        out.clear();
         let end = self.size().min(offset.saturating_add(length as u64));
-        if offset >= end {
+        // Every byte is written below; what was there before need not be cleared.
+        out.resize(end.saturating_sub(offset) as usize, 0);
+        if out.is_empty() {
             return Ok(());
         }
-        out.resize((end - offset) as usize, 0);
         let payload_start = self.frame.prefix.len() as u64;
         let payload_end = payload_start + self.frame.payload;
 

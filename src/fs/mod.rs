@@ -232,8 +232,8 @@ impl Filesystem {
         Totals { bytes, nodes: files + (self.dirs.count() + self.plain.len()) as u64 }
     }
 
-    /// Puts the bytes of a file from `offset` on into `out`, which is cleared first: `length` of
-    /// them, or fewer at the file's end.
+    /// Puts the bytes of a file from `offset` on into `out`, which then holds nothing else: `length`
+    /// of them, or fewer at the file's end.
     ///
     /// # Errors
     /// [`IsADirectory`](ErrorKind::IsADirectory), or what the store says; sample and file are named.

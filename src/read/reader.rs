@@ -1,5 +1,6 @@
 //! Payload bytes: plan, fetch, decode, verify, serve.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +18,12 @@ use crate::subsample::Run;
 
 /// The share of the budget that metadata and shard indexes may take.
 const METADATA_SHARE: usize = 8;
+
+thread_local! {
+    /// Where a thread puts a chunk before it is decoded: as large as the largest so far, kept for the
+    /// next, for fresh memory costs as much as the copy into it.
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Reads arrays of a store, through caches. Any number of threads may use one at the same time.
 pub struct Reader {
@@ -205,12 +212,13 @@ impl Reader {
 
     /// Fetches, decodes and verifies a chunk.
     fn load(&self, array: &Array, index: u64) -> Result<Chunk> {
-        let mut encoded = Vec::new();
-        let chunk = if self.fetch(array, index, &mut encoded)? {
-            Chunk::Values(array.codec.decode(&encoded)?)
-        } else {
-            Chunk::Fill
-        };
+        let chunk = ENCODED.with_borrow_mut(|encoded| {
+            if self.fetch(array, index, encoded)? {
+                array.codec.decode(encoded).map(Chunk::Values)
+            } else {
+                Ok(Chunk::Fill)
+            }
+        })?;
         if let Some(sums) = &array.crc32 {
             verify(array, index, &chunk, sums[index as usize])?;
         }

@@ -91,7 +91,6 @@ impl Objects for Local {
         expected: Option<&Version>,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<Found>> {
-        buffer.clear();
         let Some(fd) = self.kept(path)? else { return Ok(None) };
         let stat = self.stat(&fd, path)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -104,7 +103,8 @@ impl Objects for Local {
             return Err(changed(&self.full(path)));
         }
         let range = part.of(found.size).map_err(|e| e.within(self.full(path)))?;
-        // The range lies within the file, so this is no allocation from a mere claim.
+        // The range lies within the file, so this is no allocation from a mere claim. What was in the
+        // buffer is overwritten: clearing it first would only write zeros for nothing.
         buffer.resize((range.end - range.start) as usize, 0);
         let mut filled = 0;
         while filled < buffer.len() {

@@ -20,7 +20,8 @@ pub trait Objects: Send + Sync {
     /// Where the root is, as a person would write it.
     fn location(&self) -> String;
 
-    /// Reads part of an object into `buffer`, which is cleared first. `None` when there is no such object.
+    /// Reads part of an object into `buffer`, which then holds nothing else. `None` when there is no
+    /// such object.
     ///
     /// # Errors
     /// [`Changed`](crate::error::ErrorKind::Changed) when `expected` is given and the object is no

@@ -1,0 +1,104 @@
+"""convert beside the same arrays written with zarr-python, and beside compression alone."""
+
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+from numcodecs import blosc
+from zarr.codecs import BloscCodec
+
+import data
+from measure import calls, command, table
+
+
+def shuffled(directory, points, fields):
+    """The arrays of one domain as they are stored: shuffled, cast, two-dimensional."""
+    order = torch.randperm(points).numpy()
+    for field in fields:
+        values = torch.load(directory / f"{field}.pt").numpy()
+        values = values.reshape(points, -1)[order]
+        yield field, values.astype(np.float32 if data.is_position(field) else np.float16)
+
+
+def write_sample(arguments):
+    """One sample the way of zarr-python: one sharded array a field, metadata consolidated."""
+    directory, target, name = arguments
+    dataset = data.DATASETS[name]
+    group = zarr.open_group(str(target), mode="w", zarr_format=3)
+    codec = BloscCodec(cname="zstd", clevel=5, shuffle="shuffle")
+    for domain, (points, fields) in dataset["domains"].items():
+        chunk = min(dataset["chunk"], points)
+        shard = -(-points // chunk) * chunk
+        for field, values in shuffled(directory, points, fields):
+            width = values.shape[1]
+            array = group.create_array(
+                f"{domain}/{field}",
+                shape=values.shape,
+                dtype=values.dtype,
+                chunks=(chunk, width),
+                shards=(shard, width),
+                compressors=codec,
+            )
+            array[:] = values
+    zarr.consolidate_metadata(group.store)
+
+
+def zarr_python(name, workers):
+    with tempfile.TemporaryDirectory(dir=data.ROOT) as out:
+        jobs = [(path, Path(out) / f"{path.name}.zarr", name) for path in sorted(data.tree(name).iterdir())]
+        if workers == 1:
+            list(map(write_sample, jobs))
+        else:
+            with ProcessPoolExecutor(workers) as pool:
+                list(pool.map(write_sample, jobs))
+
+
+def compression(name):
+    """Every chunk through c-blosc, on one thread; nothing is written."""
+    dataset = data.DATASETS[name]
+    encoded = []
+    for directory in sorted(data.tree(name).iterdir()):
+        for points, fields in dataset["domains"].values():
+            for _, values in shuffled(directory, points, fields):
+                encoded.append((values, min(dataset["chunk"], points)))
+    blosc.set_nthreads(1)
+
+    def compress():
+        for values, chunk in encoded:
+            for start in range(0, len(values), chunk):
+                part = np.ascontiguousarray(values[start : start + chunk])
+                blosc.compress(part, b"zstd", clevel=5, shuffle=blosc.SHUFFLE)
+
+    return calls(compress, runs=3)
+
+
+def run():
+    figures = {}
+    for name, runs in [("shapenet", 5), ("drivaernet", 3)]:
+        source, target = data.tree(name), data.ROOT / "converted"
+        dataset = data.DATASETS[name]
+        options = ["--filemap", dataset["filemap"], "--chunk-points", str(dataset["chunk"])]
+        megabytes = data.source_bytes(name) / 1e6
+        pure = compression(name)
+        rows = [["compression alone, 1 thread", "", f"{megabytes / pure['median']:.0f}", "", ""]]
+        figures[name] = {"source_mb": megabytes, "compression": pure}
+        for workers in [1, 2]:
+            clear = lambda: shutil.rmtree(target, ignore_errors=True)
+            convert = ["samplefs", "convert", str(source), str(target), *options, "--workers", str(workers)]
+            ours = command(convert, clear, runs)
+            theirs = calls(lambda: zarr_python(name, workers), runs)
+            clear()
+            figures[name][f"workers_{workers}"] = {"samplefs": ours, "zarr_python": theirs}
+            ratio = theirs["median"] / ours["median"]
+            over = ours["median"] * workers / pure["median"]
+            speed, slow = megabytes / ours["median"], megabytes / theirs["median"]
+            peak = f"{ours['peak_bytes'] / 1e6:.0f} MB"
+            rows.append([f"samplefs, {workers} workers", f"{ratio:.1f} ×", f"{speed:.0f}", f"{over:.2f} ×", peak])
+            rows.append([f"zarr-python, {workers} workers", "1", f"{slow:.0f}", "", ""])
+        columns = ["convert", "beside zarr-python", "MB/s of source", "CPU beside compression", "peak memory"]
+        table(f"{name}: {dataset['samples']} samples, {megabytes:.0f} MB of .pt", columns, rows)
+    return figures
