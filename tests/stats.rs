@@ -174,7 +174,7 @@ fn what_does_not_exist_is_refused_with_what_does() {
         (vec!["--split-file", "no.txt"], "no such file beside the manifest\nhint: there are: gone.txt"),
         (
             vec!["--split-file", "gone.txt"],
-            "none of 1 ids is in the store\nhint: it holds 3 samples: param0/",
+            "1 ids were given, none is in the store\nhint: it holds 3 samples: param0/",
         ),
         (vec!["--shard", "3/3"], "no shard 3/3\nhint: there are 0/3 to 2/3"),
         (vec!["--limit", "0"], "no number from 1 on"),

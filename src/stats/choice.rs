@@ -40,6 +40,9 @@ impl Choice {
     /// # Errors
     /// A field that is not stored, no field, no sample; what is stored is listed.
     pub fn of(catalog: &Catalog, wanted: &Wanted) -> Result<Self> {
+        if catalog.ids.is_empty() {
+            return Err(Error::usage("the store has no samples"));
+        }
         let (mut samples, missing) = match &wanted.ids {
             None => (catalog.samples().collect(), 0),
             Some(ids) => known(catalog, ids),
@@ -47,9 +50,9 @@ impl Choice {
         samples.truncate(wanted.limit.unwrap_or(usize::MAX));
         if samples.is_empty() {
             let asked = wanted.ids.as_ref().map_or(0, Vec::len);
-            let first: Vec<_> = catalog.ids.iter().take(3).map(|id| &**id).collect();
-            return Err(Error::usage(format!("no samples: none of {asked} ids is in the store"))
-                .hint(format!("it holds {} samples: {} …", catalog.ids.len(), first.join(", "))));
+            let some: Vec<_> = catalog.ids.iter().take(3).map(|id| &**id).collect();
+            return Err(Error::usage(format!("no samples: {asked} ids were given, none is in the store"))
+                .hint(format!("it holds {} samples: {} …", catalog.ids.len(), some.join(", "))));
         }
         samples.sort_unstable_by_key(|sample| catalog.id(*sample));
         Ok(Self { samples, fields: fields(catalog, wanted)?, missing })

@@ -47,7 +47,10 @@ pub fn stats(args: &StatsArgs) -> Result<()> {
         None => (partial::merge(&args.merge)?, None),
     };
     totals.warn();
-    let json = partial.map_or_else(|| output::json(&Flat::of(&totals)), |partial| output::json(&partial));
+    let json = match partial {
+        Some(partial) => partial.json(),
+        None => output::json(&Flat::of(&totals)),
+    };
     if let Some(path) = &args.output_json {
         output::file(path, &json)?;
     }

@@ -86,6 +86,11 @@ impl Partial {
         }
     }
 
+    /// The file's text, on one line: no one reads it, and of many samples it is long.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).expect("a partial has only string keys and finite numbers")
+    }
+
     fn read(path: &Path) -> Result<Self> {
         let within = |e: Error| e.within(path.display());
         let text = std::fs::read(path).map_err(|e| Error::usage(format!("{}: {e}", path.display())))?;

@@ -96,6 +96,16 @@ fn bounds(totals: &Totals) -> Option<(f64, f64)> {
     Some((min, max))
 }
 
+/// A number with six digits that count.
+fn readable(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".to_owned(),
+        small if small < 1e-3 => format!("{x:.5e}"),
+        size if size < 1e6 => format!("{x:.*}", (5.0 - size.log10().floor()) as usize),
+        _ => format!("{x:.5e}"),
+    }
+}
+
 /// A table for people: a line a component, then the bounds of positions.
 pub fn table(totals: &Totals) -> String {
     let widest = totals.fields().map(|(name, _)| name.len()).max().unwrap_or(0).max("field".len());
@@ -109,7 +119,7 @@ pub fn table(totals: &Totals) -> String {
         for (index, component) in components.iter().enumerate() {
             _ = write!(text, "{name:widest$} {index:>9}");
             for (_, of) in STATISTICS {
-                let number = of(component).map_or("-".to_owned(), |x| format!("{x:.6e}"));
+                let number = of(component).map_or("-".to_owned(), readable);
                 _ = write!(text, " {number:>13}");
             }
             _ = writeln!(text, " {:>13}", component.linear.count);
@@ -124,6 +134,21 @@ pub fn table(totals: &Totals) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_in_the_table_keep_six_digits_that_count() {
+        for (x, text) in [
+            (0.0, "0"),
+            (0.0123456789, "0.0123457"),
+            (-1.23456789, "-1.23457"),
+            (36.7571949, "36.7572"),
+            (123456.789, "123457"),
+            (1234567.89, "1.23457e6"),
+            (-0.000123456789, "-1.23457e-4"),
+        ] {
+            assert_eq!(readable(x), text);
+        }
+    }
 
     #[test]
     fn yaml_floats_have_a_point_and_a_signed_exponent() {
