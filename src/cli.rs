@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::convert::cli::ConvertArgs;
+use crate::demo::DemoArgs;
+
 /// Mounts a chunked Zarr store of training samples and shows every sample as the plain files
 /// that existing code already reads.
 #[derive(Debug, Parser)]
@@ -27,6 +30,10 @@ pub enum Command {
     /// Take a mount away, also while files are open.
     #[command(visible_alias = "umount")]
     Unmount(UnmountArgs),
+    /// Convert a tree of per-field .pt or .npy files into a store.
+    Convert(ConvertArgs),
+    /// Write a small store of real physics, to try things on.
+    Demo(DemoArgs),
     /// Mean, deviation, extremes and log-scale moments of every field.
     Stats(StatsArgs),
     /// Describe a store, or one file of it down to the bytes that a read fetches.

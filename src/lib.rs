@@ -16,13 +16,14 @@
 //!
 //! | layer | rooms |
 //! |---|---|
-//! | entry | [`mount`], [`stats`], [`inspect`], [`list`], [`verify`] (the commands), [`config`] (what typed options mean), [`telemetry`] |
+//! | entry | [`cli`] (what was typed), [`config`] (what it means), [`mount`], [`stats`], [`inspect`], [`list`] (`ls` and `cat`), [`verify`], [`telemetry`] |
+//! | commands | [`convert`] (legacy trees to stores), [`demo`] (a small store of real physics) |
 //! | kernel | [`fuse`] |
 //! | filesystem | [`fs`] |
 //! | reading | [`read`] |
 //! | where | [`layout`] (kinds of stores), [`store`] (objects, arrays, shards, the manifest) |
 //! | what | [`tree`], [`catalog`] |
-//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`], [`cli`] (what was typed), [`output`], [`progress`], [`parallel`] |
+//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`]; for commands: [`output`], [`parallel`], [`progress`] |
 
 // Stored values are little-endian, and rows are handed on as they are.
 #[cfg(target_endian = "big")]
@@ -31,6 +32,8 @@ compile_error!("samplefs needs a little-endian machine");
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod convert;
+pub mod demo;
 pub mod dtype;
 pub mod error;
 pub mod filemap;

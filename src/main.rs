@@ -6,15 +6,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use samplefs::cli::{Cli, Command};
 use samplefs::error::{Error, ErrorKind, Result};
-use samplefs::{inspect, list, mount, stats, telemetry, verify};
-
-/// The exit code of `verify` when it ran and found something.
-const FINDINGS: u8 = 4;
+use samplefs::{convert, demo, inspect, list, mount, stats, telemetry, verify};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
-        Ok(code) => code,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             complain(&error);
             ExitCode::from(exit_code(error.kind()))
@@ -22,26 +19,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<ExitCode> {
+/// Runs a command; its exit code.
+fn run(cli: &Cli) -> Result<u8> {
     let log_file = match &cli.command {
         Command::Mount(args) => args.log_file.as_deref(),
         _ => None,
     };
     telemetry::init(cli.verbose, log_file)?;
     match &cli.command {
-        Command::Mount(args) => mount::mount(args)?,
-        Command::Unmount(args) => mount::unmount(args)?,
-        Command::Stats(args) => stats::stats(args)?,
-        Command::Inspect(args) => inspect::inspect(args)?,
-        Command::Ls(args) => list::ls(args)?,
-        Command::Cat(args) => list::cat(args)?,
-        Command::Verify(args) => {
-            if !verify::verify(args)? {
-                return Ok(ExitCode::from(FINDINGS));
-            }
-        }
+        Command::Mount(args) => mount::mount(args).map(|()| 0),
+        Command::Unmount(args) => mount::unmount(args).map(|()| 0),
+        Command::Convert(args) => convert::cli::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Stats(args) => stats::stats(args).map(|()| 0),
+        Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
+        Command::Ls(args) => list::ls(args).map(|()| 0),
+        Command::Cat(args) => list::cat(args).map(|()| 0),
+        Command::Verify(args) => verify::verify(args).map(|clean| if clean { 0 } else { verify::FINDINGS }),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// 2 for a request that cannot be meant, as clap does; 1 for all that went wrong.

@@ -78,6 +78,21 @@ pub fn widen(dtype: DType, stored: &[u8], out: &mut [u8]) {
     }
 }
 
+/// The CRC-32 of values as they are served: of their float32 form, little-endian.
+pub fn served_crc32(dtype: DType, stored: &[u8]) -> u32 {
+    if dtype == DType::F32 {
+        return crc32fast::hash(stored);
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    let mut served = [0; BLOCK * SERVED];
+    for values in stored.chunks(BLOCK * dtype.size()) {
+        let served = &mut served[..values.len() / dtype.size() * SERVED];
+        widen(dtype, values, served);
+        hasher.update(served);
+    }
+    hasher.finalize()
+}
+
 fn each<const N: usize>(stored: &[u8], out: &mut [u8], convert: impl Fn([u8; N]) -> f32) {
     let (values, _) = stored.as_chunks::<N>();
     let (served, _) = out.as_chunks_mut::<SERVED>();

@@ -4,14 +4,15 @@ use std::fs;
 use std::path::Path;
 
 /// The rooms of each layer, the lowest first. A room may import from its own layer and from below.
-const LAYERS: [&[&str]; 7] = [
-    &["error", "dtype", "cli", "rows", "format", "filemap", "subsample", "output", "parallel", "progress"],
+const LAYERS: [&[&str]; 8] = [
+    &["error", "dtype", "rows", "format", "filemap", "subsample", "output", "parallel", "progress"],
     &["catalog", "tree"],
     &["store", "layout"],
     &["read"],
     &["fs"],
     &["fuse"],
-    &["telemetry", "config", "mount", "stats", "inspect", "list", "verify", "lib", "main"],
+    &["convert", "demo"],
+    &["telemetry", "cli", "config", "mount", "stats", "inspect", "list", "verify", "lib", "main"],
 ];
 
 /// Crates that one room alone may name.

@@ -2,33 +2,13 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::process::Command;
 
-use common::{Mount, data, python, run};
+use common::{Mount, data, python, run, tree};
 
 const STORE: &str = "golden/drivaer_store";
-
-/// Every file below a directory, by its path from there.
-fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut open = vec![root.to_owned()];
-    while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
-}
 
 #[test]
 fn the_mount_is_the_legacy_tree_with_its_plain_files_and_without_the_manifest() {
@@ -36,10 +16,10 @@ fn the_mount_is_the_legacy_tree_with_its_plain_files_and_without_the_manifest() 
     let shown = tree(mount.path());
     let legacy = tree(&data("golden/drivaer_pt"));
     assert!(shown.keys().eq(legacy.keys()), "{:?}", shown.keys());
-    for (name, content) in legacy.iter().filter(|(name, _)| name.ends_with(".txt")) {
-        assert_eq!(&shown[name], content, "{name}");
+    for (name, content) in legacy.iter().filter(|(name, _)| name.extension().is_some_and(|e| e == "txt")) {
+        assert_eq!(&shown[name], content, "{}", name.display());
         let through = mount.path().join("subsample_5_5").join(name);
-        assert_eq!(&fs::read(through).unwrap(), content, "{name} through a view");
+        assert_eq!(&fs::read(through).unwrap(), content, "{} through a view", name.display());
     }
 }
 

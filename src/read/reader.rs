@@ -289,20 +289,11 @@ fn fill(array: &Array, served: DType, offset: usize, out: &mut [u8]) {
 
 /// Holds a chunk against its recorded checksum: that of its real rows as float32.
 fn verify(array: &Array, index: u64, chunk: &Chunk, recorded: u32) -> Result<()> {
-    const BLOCK: usize = 16 << 10;
-    let values = array.rows_in(index) as usize * array.dim as usize;
-    let mut served = [0; BLOCK];
-    let mut crc32 = crc32fast::Hasher::new();
-    for first in (0..values).step_by(BLOCK / rows::SERVED) {
-        let range = first * rows::SERVED..(values * rows::SERVED).min(first * rows::SERVED + BLOCK);
-        let served = &mut served[..range.len()];
-        match chunk {
-            Chunk::Values(stored) => rows::widen_range(array.dtype, stored, range, served),
-            Chunk::Fill => fill(array, DType::F32, 0, served),
-        }
-        crc32.update(served);
-    }
-    let computed = crc32.finalize();
+    let real = array.rows_in(index) as usize * array.row_size();
+    let computed = match chunk {
+        Chunk::Values(values) => rows::served_crc32(array.dtype, &values[..real]),
+        Chunk::Fill => rows::served_crc32(array.dtype, &array.fill.repeat(real / array.fill.len())),
+    };
     if computed == recorded {
         return Ok(());
     }

@@ -15,7 +15,8 @@ pub fn randperm(n: u64, generator: &mut Mt19937) -> Vec<u64> {
     let mut order: Vec<u64> = (0..n).collect();
     if n < WIDE {
         for i in 0..n.saturating_sub(1) {
-            let step = u64::from(generator.next_u32()) % (n - i);
+            // 32-bit division: less than half the time of a 64-bit one.
+            let step = u64::from(generator.next_u32() % (n - i) as u32);
             order.swap(i as usize, (i + step) as usize);
         }
     } else {

@@ -35,6 +35,9 @@ use crate::store::Objects;
 use crate::store::manifest::{self, Manifest};
 use check::{Checked, Subject};
 
+/// The exit code of a run that found something.
+pub const FINDINGS: u8 = 4;
+
 /// Memory for metadata and shard indexes; chunks are read once.
 const CACHE: usize = 64 << 20;
 

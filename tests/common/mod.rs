@@ -1,15 +1,20 @@
 //! What several tests need: the golden data, stores in a directory of one's own, real mounts, Python.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use samplefs::convert::recipe::Recipe;
+use samplefs::dtype::DType;
 use samplefs::error::Result;
+use samplefs::filemap::FileMap;
 use samplefs::format::Format;
 use samplefs::fs::{Attributes, Filesystem, Options, ROOT};
 use samplefs::layout::names::FileNames;
@@ -32,22 +37,64 @@ pub fn json(path: &str) -> Value {
 
 /// A copy of a directory below `tests`, to be changed and thrown away.
 pub fn copy(path: &str) -> (TempDir, PathBuf) {
-    fn copy_dir(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let to = to.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                copy_dir(&entry.path(), &to);
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    copy_tree(&data(path), &store);
+    (dir, store)
+}
+
+/// Copies a directory tree.
+pub fn copy_tree(from: &Path, to: &Path) {
+    for (path, bytes) in tree(from) {
+        let path = to.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// Every file below a directory, by its path from there.
+pub fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
             } else {
-                fs::copy(entry.path(), to).unwrap();
+                files.insert(path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap());
             }
         }
     }
-    let dir = tempfile::tempdir().unwrap();
-    let store = dir.path().join("store");
-    copy_dir(&data(path), &store);
-    (dir, store)
+    files
+}
+
+/// Panics with the first file in which two directories differ.
+pub fn assert_same(one: &Path, other: &Path) {
+    let (one, other) = (tree(one), tree(other));
+    assert!(one.keys().eq(other.keys()), "{:?} and {:?}", one.keys(), other.keys());
+    for (path, bytes) in &one {
+        assert!(bytes == &other[path], "{} differs", path.display());
+    }
+}
+
+/// The options that the golden shapenet store was made with.
+pub fn shapenet() -> Recipe {
+    Recipe {
+        chunk_points: NonZeroU64::new(256).unwrap(),
+        ..Recipe::new("ShapeNetCarDataset", FileMap::known("shapenet-car").unwrap())
+    }
+}
+
+/// The options that the golden drivaer store was made with.
+pub fn drivaer() -> Recipe {
+    Recipe {
+        chunk_points: NonZeroU64::new(512).unwrap(),
+        shard_points: NonZeroU64::new(1100),
+        shuffle_seed: 3,
+        field_dtypes: vec![("volume_vorticity".to_owned(), DType::F32)],
+        ..Recipe::new("DrivAerNetDataset", FileMap::known("drivaernet").unwrap())
+    }
 }
 
 /// Changes the JSON in a file.

@@ -1,0 +1,58 @@
+//! How much memory the machine, or the control group that this process runs in, has left.
+
+use std::fs;
+use std::path::Path;
+
+/// Bytes that can be used without swapping; `None` where the kernel does not tell.
+///
+/// The least of `MemAvailable` (proc(5)) and, for every control group upwards (cgroup v2), its
+/// limit less what is in use and cannot be dropped.
+pub fn available() -> Option<u64> {
+    let machine = field(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")? * 1024;
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let root = Path::new("/sys/fs/cgroup");
+    let groups = Path::new(own).ancestors().map(|group| root.join(group));
+    groups.filter_map(|group| left(&group)).chain([machine]).min()
+}
+
+/// What a control group's limit leaves; `None` without a limit.
+fn left(group: &Path) -> Option<u64> {
+    let read = |file| fs::read_to_string(group.join(file)).ok();
+    let limit: u64 = read("memory.max")?.trim().parse().ok()?;
+    let used: u64 = read("memory.current")?.trim().parse().ok()?;
+    let cache = field(&read("memory.stat")?, "file").unwrap_or(0);
+    Some(limit.saturating_sub(used.saturating_sub(cache)))
+}
+
+/// The number after a key at the start of a line.
+fn field(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.split_whitespace().next() == Some(key))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// How many of `wanted` workers fit into `memory`, at least one, where each takes three times the
+/// largest field.
+pub fn workers(wanted: usize, largest: u64, memory: Option<u64>) -> usize {
+    let fitting = memory.map_or(u64::MAX, |memory| memory / largest.saturating_mul(3).max(1));
+    wanted.min(usize::try_from(fitting).unwrap_or(usize::MAX)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_as_many_as_memory_holds_and_never_none() {
+        assert_eq!(workers(8, 100, Some(1000)), 3);
+        assert_eq!(workers(8, 100, Some(100)), 1);
+        assert_eq!(workers(2, 100, Some(1000)), 2);
+        assert_eq!(workers(4, 0, Some(0)), 1);
+        assert_eq!(workers(4, u64::MAX, None), 4);
+    }
+
+    #[test]
+    fn linux_tells_what_is_available() {
+        assert!(available().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}

@@ -1,0 +1,126 @@
+//! One array's shards, byte for byte as zarr-python writes them.
+//!
+//! A shard is its chunks one after another in order, then an index of (offset, length) pairs and
+//! the index's CRC-32C (Zarr v3, `sharding_indexed`). The last chunk is padded with zeros to its
+//! full length. A chunk of nothing but zero bytes is the fill value and is left out, and so is a
+//! shard of such chunks; a float −0.0 has a bit set and counts as data.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::failure::{Attempt, Failure};
+use crate::dtype::DType;
+use crate::rows;
+use crate::store::codec;
+use crate::store::manifest::DomainGrid;
+
+/// Offset and length of a chunk that is not there.
+const ABSENT: u64 = u64::MAX;
+
+/// Written at a time: well above the size of a compressed chunk, so that small chunks do not cost
+/// a system call each.
+const BUFFER: usize = 1 << 18;
+
+/// What an array is made of.
+pub struct Array {
+    /// Stored type.
+    pub dtype: DType,
+    /// Values a point.
+    pub dim: u32,
+    /// Points, chunks and shards.
+    pub grid: DomainGrid,
+    /// zstd's level.
+    pub compression_level: u8,
+}
+
+/// What writing an array came to.
+#[derive(Default)]
+pub struct Shards {
+    /// For each chunk the CRC-32 of its rows as float32.
+    pub crc32: Vec<u32>,
+    /// Bytes in all shards.
+    pub bytes: u64,
+}
+
+impl Array {
+    /// Writes all shards into the directory of the array. `rows` appends the stored form of a
+    /// range of rows to a buffer.
+    ///
+    /// # Errors
+    /// Those of `rows`; a failed write ends the run.
+    pub fn write(
+        &self,
+        directory: &Path,
+        mut rows: impl FnMut(Range<usize>, &mut Vec<u8>) -> Attempt<()>,
+    ) -> Attempt<Shards> {
+        let DomainGrid { n_points, chunk_points, shard_points, n_chunks } = self.grid;
+        let width = u64::from(self.dim) * self.dtype.size() as u64;
+        let mut shards = Shards::default();
+        let mut chunk = Vec::new();
+        for shard in 0..n_points.div_ceil(shard_points) {
+            let mut file = None;
+            let per_shard = shard_points / chunk_points;
+            let mut index = Vec::new();
+            for number in shard * per_shard..(shard + 1) * per_shard {
+                if number >= n_chunks {
+                    index.extend([ABSENT, ABSENT]);
+                    continue;
+                }
+                let start = number * chunk_points;
+                let end = n_points.min(start + chunk_points);
+                chunk.clear();
+                rows(start as usize..end as usize, &mut chunk)?;
+                shards.crc32.push(rows::served_crc32(self.dtype, &chunk));
+                if chunk.iter().all(|byte| *byte == 0) {
+                    index.extend([ABSENT, ABSENT]);
+                    continue;
+                }
+                chunk.resize((chunk_points * width) as usize, 0);
+                let encoded =
+                    codec::encode(&chunk, self.dtype.size(), self.compression_level).map_err(Failure::Run)?;
+                let file = match &mut file {
+                    Some(file) => file,
+                    empty => empty.insert(ShardFile::create(directory, shard)?),
+                };
+                index.extend([file.length, encoded.len() as u64]);
+                file.append(&encoded)?;
+            }
+            if let Some(file) = file {
+                shards.bytes += file.finish(&index)?;
+            }
+        }
+        Ok(shards)
+    }
+}
+
+/// A shard being written.
+struct ShardFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+    length: u64,
+}
+
+impl ShardFile {
+    fn create(array: &Path, shard: u64) -> Attempt<Self> {
+        let directory = array.join("c").join(shard.to_string());
+        fs::create_dir_all(&directory).map_err(|e| Failure::write(&directory, &e))?;
+        let path = directory.join("0");
+        let file = File::create_new(&path).map_err(|e| Failure::write(&path, &e))?;
+        Ok(Self { path, file: BufWriter::with_capacity(BUFFER, file), length: 0 })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Attempt<()> {
+        self.length += bytes.len() as u64;
+        self.file.write_all(bytes).map_err(|e| Failure::write(&self.path, &e))
+    }
+
+    fn finish(mut self, index: &[u64]) -> Attempt<u64> {
+        let mut bytes: Vec<u8> = index.iter().flat_map(|number| number.to_le_bytes()).collect();
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        self.append(&bytes)?;
+        self.file.flush().map_err(|e| Failure::write(&self.path, &e))?;
+        Ok(self.length)
+    }
+}
