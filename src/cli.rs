@@ -242,6 +242,11 @@ pub struct VerifyArgs {
     /// The store: a local path or a file:// URL.
     pub store: String,
 
+    /// The tree of .pt or .npy files that the store was converted from: every stored row is held
+    /// against its source row.
+    #[arg(long, value_name = "PT_TREE")]
+    pub against: Option<PathBuf>,
+
     /// Only these samples, by id, separated by commas.
     #[arg(long, value_name = "ID,ID", value_delimiter = ',')]
     pub samples: Vec<String>,

@@ -176,3 +176,45 @@ fn chosen_samples_are_verified_alone_and_unknown_ones_refused() {
     let nowhere = common::samplefs(["verify", "/nowhere"]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(1));
 }
+
+/// The exit code and the report of a store held against a tree.
+fn against(store: &Path, tree: &Path) -> (Option<i32>, Value) {
+    let output = common::samplefs(["verify", "--json", "--against"]).arg(tree).arg(store).output().unwrap();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[test]
+fn the_references_stores_are_the_casts_of_the_trees_they_were_made_from() {
+    for name in ["shapenet", "drivaer"] {
+        let (store, tree) = (format!("golden/{name}_store"), format!("golden/{name}_pt"));
+        let (code, report) = against(&common::data(&store), &common::data(&tree));
+        assert_eq!((code, &report["findings"]), (Some(0), &Value::Array(vec![])), "{name}");
+        for cast in report["cast_errors"].as_array().unwrap() {
+            let (field, relative) = (cast["field"].as_str().unwrap(), cast["relative"].as_f64().unwrap());
+            // Positions and drivaer's vorticity are stored as float32.
+            let exact = field.ends_with("position") || field == "volume_vorticity";
+            assert_eq!(exact, cast["absolute"] == 0.0, "{cast}");
+            assert_eq!(exact, relative == 0.0, "{cast}");
+        }
+    }
+}
+
+#[test]
+fn other_sources_another_order_and_missing_files_are_found() {
+    let (_dir, store) = common::copy(STORE);
+    let (_tree_dir, tree) = common::copy("golden/shapenet_pt");
+    let file = tree.join(SAMPLE).join("volume_sdf.pt");
+    fs::copy(file.with_file_name("surface_pressure.pt"), &file).unwrap();
+    fs::remove_file(tree.join(SAMPLE).join("volume_velocity.pt")).unwrap();
+    let (code, report) = against(&store, &tree);
+    let found = report["findings"].as_array().unwrap();
+    assert_eq!((code, found.len()), (Some(4), 2), "{report}");
+    assert!(found[0]["what"].as_str().unwrap().contains("volume_velocity.pt"), "{report}");
+    assert!(found[1]["what"].as_str().unwrap().contains("its shape is (479, 1)"), "{report}");
+
+    common::edit(&store.join("manifest.json"), |json| json["shuffle_seed"] = 12345.into());
+    let (code, report) = against(&store, &common::data("golden/shapenet_pt"));
+    let what = report["findings"][0]["what"].as_str().unwrap();
+    assert_eq!(code, Some(4));
+    assert!(what.contains("is stored where row"), "{what}");
+}

@@ -1,6 +1,9 @@
 //! One array of one sample, chunk by chunk.
 
+use std::path::Path;
+
 use super::Finding;
+use super::against::{self, CastError};
 use crate::catalog::{FieldId, SampleId};
 use crate::error::{Error, Result};
 use crate::layout::StoreLayout;
@@ -21,6 +24,8 @@ pub struct Subject<'a> {
     pub manifest: &'a Manifest,
     pub reader: &'a Reader,
     pub progress: &'a Progress,
+    /// The tree that the store was made from.
+    pub against: Option<&'a Path>,
 }
 
 /// Counts of what was gone through.
@@ -36,10 +41,12 @@ pub struct Checked {
     /// The same of a view.
     pub view_fetched: u64,
     pub view_served: u64,
+    /// How far stored values lie from their sources.
+    pub cast: CastError,
 }
 
 impl Checked {
-    /// Adds the counts of another.
+    /// Adds the counts of another; cast errors are kept apart by field.
     pub fn add(&mut self, other: &Self) {
         self.arrays += other.arrays;
         self.with_checksums += other.with_checksums;
@@ -74,6 +81,9 @@ pub fn array(subject: &Subject<'_>, sample: SampleId, field: FieldId) -> (Checke
                 check_chunk(reader, &payload, array, chunk, &mut checked)
                     .unwrap_or_else(|e| findings.push(Some(chunk), &e));
                 progress.advance(array.rows_in(chunk) * payload.size() / array.rows);
+            }
+            if let Some(tree) = subject.against {
+                checked.cast = against::compare(subject, tree, sample, field, &mut findings);
             }
             // What is wrong with a view's chunks has been found by now.
             if let Ok((fetched, served)) = cost_of_view(subject, sample, field) {
@@ -150,10 +160,11 @@ fn cost_of_view(subject: &Subject<'_>, sample: SampleId, field: FieldId) -> Resu
 /// Findings of one array. A shard that is broken breaks all its chunks in the same words: neighbours
 /// become one finding.
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+pub struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn push(&mut self, chunk: Option<u64>, error: &Error) {
+    /// Takes in what is wrong with the array, or one chunk of it.
+    pub fn push(&mut self, chunk: Option<u64>, error: &Error) {
         let mut new = Finding::new(error);
         if let Some(chunk) = chunk {
             new.chunks = Some((chunk, chunk));

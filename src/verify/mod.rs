@@ -8,11 +8,13 @@
 //! | a damaged shard index, a truncated shard | its CRC-32C, the object's size |
 //! | a chunk that does not decode to its size | its codecs |
 //! | a chunk with other values, or missing | its recorded checksum, where there is one |
+//! | a value that is not the cast of its source | the tree that the store was made from, if given |
 //!
 //! Not found, where no checksums are recorded: other values that decode, a missing chunk or shard
 //! (legal: all its values are the fill value), two arrays of one shape, type and grid in each other's
 //! place. Not found at all: two whole samples of equal shapes in each other's place.
 
+mod against;
 mod check;
 
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use crate::read::{Payload, Reader};
 use crate::store;
 use crate::store::Objects;
 use crate::store::manifest::{self, Manifest};
+use against::CastError;
 use check::{Checked, Subject};
 
 /// The exit code of a run that found something.
@@ -83,11 +86,11 @@ impl Finding {
 /// What keeps it from running: no store, no such sample, stdout that cannot be written.
 pub fn verify(args: &VerifyArgs) -> Result<bool> {
     let objects = store::open(&args.store)?;
-    let layout = match layout::open(&*objects, &FileNames::Canonical) {
+    let layout = match layout::open(&*objects, &FileNames::Auto) {
         Ok(opened) => opened.layout,
         // A manifest that is there and wrong is what this command looks for.
         Err(e) if e.kind() == ErrorKind::Invalid => {
-            return report(args, vec![Finding::new(&e)], &Checked::default(), 0);
+            return report(args, vec![Finding::new(&e)], &Checked::default(), 0, &[]);
         }
         Err(e) => return Err(e),
     };
@@ -108,15 +111,22 @@ pub fn verify(args: &VerifyArgs) -> Result<bool> {
     let manifest = read_manifest(&*objects)?;
     let reader = Reader::new(Arc::clone(&objects), CACHE);
     let progress = Progress::new(bytes);
-    let subject = Subject { layout: &*layout, manifest: &manifest, reader: &reader, progress: &progress };
+    let against = args.against.as_deref();
+    let subject =
+        Subject { layout: &*layout, manifest: &manifest, reader: &reader, progress: &progress, against };
     let mut all = Checked::default();
+    let names = catalog.fields.iter().filter(|_| against.is_some());
+    let mut casts: Vec<_> = names.map(|field| (field.canonical.clone(), CastError::default())).collect();
     let mut findings = Vec::new();
     let check = |index: usize| {
         let (sample, field) = arrays[index];
         check::array(&subject, sample, field)
     };
-    parallel::in_order(arrays.len(), config::workers(args.workers), check, |_, (checked, found)| {
+    parallel::in_order(arrays.len(), config::workers(args.workers), check, |index, (checked, found)| {
         all.add(&checked);
+        if let Some((_, worst)) = casts.get_mut(arrays[index].1.0 as usize) {
+            worst.add(checked.cast);
+        }
         if !args.json {
             let lines: String = found.iter().map(Finding::line).collect();
             progress.aside(|| output::write(lines.as_bytes()))?;
@@ -125,7 +135,7 @@ pub fn verify(args: &VerifyArgs) -> Result<bool> {
         Ok(())
     })?;
     drop(progress);
-    report(args, findings, &all, samples.len())
+    report(args, findings, &all, samples.len(), &casts)
 }
 
 /// The manifest once more: grids of shards stand nowhere else.
@@ -136,7 +146,13 @@ fn read_manifest(objects: &dyn Objects) -> Result<Manifest> {
 }
 
 /// Prints what was not printed yet; true when nothing was found.
-fn report(args: &VerifyArgs, findings: Vec<Finding>, all: &Checked, samples: usize) -> Result<bool> {
+fn report(
+    args: &VerifyArgs,
+    findings: Vec<Finding>,
+    all: &Checked,
+    samples: usize,
+    casts: &[(String, CastError)],
+) -> Result<bool> {
     let (full, view) = (ratio(all.fetched, all.served), ratio(all.view_fetched, all.view_served));
     let shown = if args.json {
         let summary = json!({
@@ -148,15 +164,24 @@ fn report(args: &VerifyArgs, findings: Vec<Finding>, all: &Checked, samples: usi
             "arrays_with_checksums": all.with_checksums,
             "bytes_fetched": all.fetched,
             "bytes_served": all.served,
+            "cast_errors": casts.iter().map(|(field, cast)| json!({
+                "field": field, "absolute": cast.absolute, "relative": cast.relative,
+            })).collect::<Vec<_>>(),
             "read_amplification": { "full": full, "view_of_4096_points": view },
         });
         output::json(&summary) + "\n"
     } else {
         let number = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |r| r.to_string());
+        let casts: String = casts
+            .iter()
+            .map(|(field, CastError { absolute, relative })| {
+                format!("field {field}: off its source by at most {absolute:e}, {relative:e} of the value\n")
+            })
+            .collect();
         let manifest = findings.iter().filter(|f| f.sample.is_none()).map(Finding::line).collect::<String>();
         format!(
             "{manifest}{samples} samples, {} arrays ({} with checksums), {} chunks ({} not stored), {} bytes: {} findings\n\
-             read amplification (bytes fetched for a byte served): full {}, a view of 4096 points {}\n",
+             read amplification (bytes fetched for a byte served): full {}, a view of 4096 points {}\n{casts}",
             all.arrays,
             all.with_checksums,
             all.chunks,
