@@ -50,6 +50,8 @@ pub struct Catalog {
     pub domains: Vec<Domain>,
     /// Fields, grouped by domain.
     pub fields: Vec<Field>,
+    /// Where the names of fields' files come from, in words.
+    pub names_from: String,
     /// Sample ids; `/` separates directories.
     pub ids: Vec<Box<str>>,
     /// The rows of each domain of each sample, sample by sample; `None` where it lacks the domain.

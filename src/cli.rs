@@ -1,5 +1,6 @@
 //! What can be typed. Help, man pages and completions come from here.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -40,6 +41,16 @@ pub enum Command {
     Convert(ConvertArgs),
     /// Write a small store of real physics, to try things on.
     Demo(DemoArgs),
+    /// Mean, deviation, extremes and log-scale moments of every field.
+    Stats(StatsArgs),
+    /// Describe a store, or one file of it down to the bytes that a read fetches.
+    Inspect(InspectArgs),
+    /// List a directory of a store as a mount would show it.
+    Ls(LsArgs),
+    /// Write a file of a store to stdout as a mount would show it.
+    Cat(CatArgs),
+    /// Read everything and hold it against all that is recorded: exit 0 when clean, 4 with findings.
+    Verify(VerifyArgs),
 }
 
 /// Options of `mount`.
@@ -51,17 +62,9 @@ pub struct MountArgs {
     /// Where to mount it: a directory that exists.
     pub mountpoint: PathBuf,
 
-    /// Where file names come from: auto, canonical, shapenet-car, caeml, drivaernet, emmi-wing, or a
-    /// JSON file of FileMap attribute → file name.
-    ///
-    /// auto takes what the manifest records, else the known FileMap of its dataset if it names every
-    /// stored field, else canonical names (volume_velocity.pt).
-    #[arg(long, value_name = "NAME|FILE", default_value = "auto")]
-    pub filemap: String,
-
-    /// The format to show fields in: .pt is float32, .npy keeps the stored type.
-    #[arg(long, value_enum, default_value_t = FormatArg::Pt)]
-    pub format: FormatArg,
+    /// How to show the store.
+    #[command(flatten)]
+    pub view: ViewArgs,
 
     /// Go to the background once the mount answers.
     #[arg(long)]
@@ -96,6 +99,22 @@ pub struct MountArgs {
     pub detached: bool,
 }
 
+/// How a store is shown.
+#[derive(Debug, Args)]
+pub struct ViewArgs {
+    /// Where file names come from: auto, canonical, shapenet-car, caeml, drivaernet, emmi-wing, or a
+    /// JSON file of FileMap attribute → file name.
+    ///
+    /// auto takes what the manifest records, else the known FileMap of its dataset if it names every
+    /// stored field, else canonical names (volume_velocity.pt).
+    #[arg(long, value_name = "NAME|FILE", default_value = "auto")]
+    pub filemap: String,
+
+    /// The format to show fields in: .pt is float32, .npy keeps the stored type.
+    #[arg(long, value_enum, default_value_t = FormatArg::Pt)]
+    pub format: FormatArg,
+}
+
 /// Formats as they are typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FormatArg {
@@ -112,6 +131,150 @@ pub enum FormatArg {
 pub struct UnmountArgs {
     /// Where the store is mounted.
     pub mountpoint: PathBuf,
+}
+
+/// Options of `stats`.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// The store: a local path or a file:// URL.
+    #[arg(required_unless_present = "merge")]
+    pub store: Option<String>,
+
+    /// Only these fields, by canonical name (volume_pressure), separated by commas.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub fields: Vec<String>,
+
+    /// All fields but these.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub exclude_fields: Vec<String>,
+
+    /// Only the samples whose ids stand in this file, one a line: an absolute path, a file:// URL, or
+    /// a name beside the store's manifest.
+    #[arg(long, value_name = "FILE")]
+    pub split_file: Option<String>,
+
+    /// At most so many samples: the first of the split file, or of the store.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+
+    /// Threads that read and decode; the result does not depend on it. [default: one a CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+
+    /// Take part I of N, counted from 0: every N-th sample. JSON output is then a partial for --merge.
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["output_yaml", "merge"])]
+    pub shard: Option<String>,
+
+    /// Merge the partials of all shards of a run into what one run gives.
+    #[arg(long, value_name = "PART", num_args = 1.., conflicts_with_all = [
+        "store", "fields", "exclude_fields", "split_file", "limit", "workers",
+    ])]
+    pub merge: Vec<PathBuf>,
+
+    /// Write the statistics to this file, as the reference's tool does.
+    #[arg(long, value_name = "FILE")]
+    pub output_json: Option<PathBuf>,
+
+    /// Write them to this file as a stats.yaml.
+    #[arg(long, value_name = "FILE")]
+    pub output_yaml: Option<PathBuf>,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The store: a local path or a file:// URL.
+    pub store: String,
+
+    /// A file or directory of it, as a mount would show it, views too.
+    pub path: Option<String>,
+
+    /// The bytes A to B of that file, B not included: what reading them fetches.
+    #[arg(long, value_name = "A..B", requires = "path", value_parser = range)]
+    pub range: Option<Range<u64>>,
+
+    /// How to show the store.
+    #[command(flatten)]
+    pub view: ViewArgs,
+
+    /// Print JSON instead of an outline.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `ls`.
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// The store: a local path or a file:// URL.
+    pub store: String,
+
+    /// A directory or file of it, views too. [default: the root]
+    #[arg(default_value = "", hide_default_value = true)]
+    pub path: String,
+
+    /// Sizes too, and d before directories.
+    #[arg(short, long)]
+    pub long: bool,
+
+    /// How to show the store.
+    #[command(flatten)]
+    pub view: ViewArgs,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `cat`.
+#[derive(Debug, Args)]
+pub struct CatArgs {
+    /// The store: a local path or a file:// URL.
+    pub store: String,
+
+    /// A file of it, views too.
+    pub path: String,
+
+    /// How to show the store.
+    #[command(flatten)]
+    pub view: ViewArgs,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The store: a local path or a file:// URL.
+    pub store: String,
+
+    /// The tree of .pt or .npy files that the store was converted from: every stored row is held
+    /// against its source row.
+    #[arg(long, value_name = "PT_TREE")]
+    pub against: Option<PathBuf>,
+
+    /// Only these samples, by id, separated by commas.
+    #[arg(long, value_name = "ID,ID", value_delimiter = ',')]
+    pub samples: Vec<String>,
+
+    /// Threads that read and decode. [default: one a CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+
+    /// Print JSON instead of lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn range(typed: &str) -> Result<Range<u64>, String> {
+    let ends = typed.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+    ends.filter(|range| range.start <= range.end)
+        .ok_or_else(|| format!("{typed:?} is no range of bytes, such as 0..4096"))
+}
+
+fn positive(typed: &str) -> Result<usize, String> {
+    typed.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("{typed:?} is no number from 1 on"))
 }
 
 /// A number of bytes as people write it: `512M`, `1.5GiB`, `4096`. Units are powers of 1024.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use crate::cli::{FormatArg, MountArgs};
+use crate::cli::{FormatArg, MountArgs, ViewArgs};
 use crate::error::{Error, Result};
 use crate::filemap::FileMap;
 use crate::format::Format;
@@ -36,17 +36,22 @@ fn filemap_file(path: &str) -> Result<FileMap> {
     FileMap::from_json(&json).map_err(|e| e.within(format!("FileMap {path}")))
 }
 
-/// How a mount's store is to be seen.
+/// How many threads a run over a whole store has: one a CPU unless told otherwise.
+pub fn workers(typed: Option<u16>) -> usize {
+    typed.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from)
+}
+
+/// How a store is to be seen, with so many bytes for decoded chunks and metadata.
 ///
 /// # Errors
 /// As [`file_names`].
-pub fn view_of_store(args: &MountArgs) -> Result<fs::Options> {
+pub fn view_of_store(args: &ViewArgs, cache: usize) -> Result<fs::Options> {
     let formats: &[Format] = match args.format {
         FormatArg::Pt => &[Format::Pt],
         FormatArg::Npy => &[Format::Npy],
         FormatArg::Both => &[Format::Pt, Format::Npy],
     };
-    Ok(fs::Options { names: file_names(&args.filemap)?, formats, cache: args.cache_size })
+    Ok(fs::Options { names: file_names(&args.filemap)?, formats, cache })
 }
 
 /// How and where to mount; `source` is the store's location.

@@ -16,14 +16,14 @@
 //!
 //! | layer | rooms |
 //! |---|---|
-//! | entry | [`cli`] (what was typed), [`config`] (what it means), [`mount`], [`telemetry`] |
+//! | entry | [`cli`] (what was typed), [`config`] (what it means), [`mount`], [`stats`], [`inspect`], [`list`] (`ls` and `cat`), [`verify`], [`telemetry`] |
 //! | commands | [`convert`] (legacy trees to stores), [`demo`] (a small store of real physics) |
 //! | kernel | [`fuse`] |
 //! | filesystem | [`fs`] |
 //! | reading | [`read`] |
 //! | where | [`layout`] (kinds of stores), [`store`] (objects, arrays, shards, the manifest) |
 //! | what | [`tree`], [`catalog`] |
-//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`] |
+//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`]; for commands: [`output`], [`parallel`], [`progress`] |
 
 // Stored values are little-endian, and rows are handed on as they are.
 #[cfg(target_endian = "big")]
@@ -40,11 +40,18 @@ pub mod filemap;
 pub mod format;
 pub mod fs;
 pub mod fuse;
+pub mod inspect;
 pub mod layout;
+pub mod list;
 pub mod mount;
+pub mod output;
+pub mod parallel;
+pub mod progress;
 pub mod read;
 pub mod rows;
+pub mod stats;
 pub mod store;
 pub mod subsample;
 pub mod telemetry;
 pub mod tree;
+pub mod verify;

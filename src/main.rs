@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use samplefs::cli::{Cli, Command};
 use samplefs::error::{Error, ErrorKind, Result};
-use samplefs::{convert, demo, mount, telemetry};
+use samplefs::{convert, demo, inspect, list, mount, stats, telemetry, verify};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -31,6 +31,11 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Unmount(args) => mount::unmount(args).map(|()| 0),
         Command::Convert(args) => convert::cli::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Stats(args) => stats::stats(args).map(|()| 0),
+        Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
+        Command::Ls(args) => list::ls(args).map(|()| 0),
+        Command::Cat(args) => list::cat(args).map(|()| 0),
+        Command::Verify(args) => verify::verify(args).map(|clean| if clean { 0 } else { verify::FINDINGS }),
     }
 }
 

@@ -29,7 +29,7 @@ pub fn mount(args: &MountArgs) -> Result<()> {
         // Out of the terminal's session: closing it must not end the mount.
         rustix::process::setsid().map_err(|e| Error::io("leave the session", &e.into()))?;
     }
-    let view = config::view_of_store(args)?;
+    let view = config::view_of_store(&args.view, args.cache_size)?;
     let counted = Arc::new(Counted::new(store::open(&args.store)?));
     let location = counted.location();
     let options = config::mount_options(args, location.clone())?;

@@ -5,14 +5,14 @@ use std::path::Path;
 
 /// The rooms of each layer, the lowest first. A room may import from its own layer and from below.
 const LAYERS: [&[&str]; 8] = [
-    &["error", "dtype", "rows", "format", "filemap", "subsample"],
+    &["error", "dtype", "rows", "format", "filemap", "subsample", "output", "parallel", "progress"],
     &["catalog", "tree"],
     &["store", "layout"],
     &["read"],
     &["fs"],
     &["fuse"],
     &["convert", "demo"],
-    &["telemetry", "cli", "config", "mount", "lib", "main"],
+    &["telemetry", "cli", "config", "mount", "stats", "inspect", "list", "verify", "lib", "main"],
 ];
 
 /// Crates that one room alone may name.

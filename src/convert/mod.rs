@@ -4,7 +4,7 @@
 //! the calling thread gives whole groups their names, tells what happens, and writes the manifest
 //! at the end. No sample's bytes depend on another's, so they do not depend on the workers.
 
-mod cast;
+pub mod cast;
 pub mod cli;
 pub mod failure;
 pub mod file;

@@ -107,12 +107,9 @@ impl Recipe {
         DomainGrid { n_points: points, chunk_points: chunk, shard_points: shard, n_chunks: chunks }
     }
 
-    /// The permutation of a domain's points: stored row i is input row `order[i]`. The reference
-    /// seeds torch's generator with a hash of seed, sample and domain.
+    /// As [`order`], with the recipe's seed.
     pub fn order(&self, sample: &str, domain: &str, points: u64) -> Vec<u64> {
-        let hash = Sha256::digest(format!("{}:{sample}:{domain}", self.shuffle_seed));
-        let seed = u64::from_le_bytes(std::array::from_fn(|i| hash[i])) % (i64::MAX as u64);
-        randperm(points, &mut Mt19937::new(seed))
+        order(self.shuffle_seed, sample, domain, points)
     }
 
     /// The manifest of a store of these samples.
@@ -165,6 +162,14 @@ impl Recipe {
         }
         object
     }
+}
+
+/// The permutation of a domain's points: stored row i is input row `order[i]`. The reference seeds
+/// torch's generator with a hash of seed, sample and domain.
+pub fn order(shuffle_seed: i64, sample: &str, domain: &str, points: u64) -> Vec<u64> {
+    let hash = Sha256::digest(format!("{shuffle_seed}:{sample}:{domain}"));
+    let seed = u64::from_le_bytes(std::array::from_fn(|i| hash[i])) % (i64::MAX as u64);
+    randperm(points, &mut Mt19937::new(seed))
 }
 
 /// Where a sample's group stands under the store's root.

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use crate::error::Result;
 use crate::format::{Format, Frame};
+use crate::read::explain::Plan;
 use crate::read::{Payload, Reader};
 
 /// A file of a sample, ready to be read.
@@ -54,6 +55,31 @@ impl File {
             out[into].copy_from_slice(&self.suffix(reader)?[from]);
         }
         Ok(())
+    }
+
+    /// What reading the bytes `wanted` asks of the store, when nothing is in memory yet.
+    ///
+    /// # Errors
+    /// What reading metadata and shard indexes says.
+    pub fn explain(&self, reader: &Reader, wanted: &Range<u64>) -> Result<Plan> {
+        let start = self.frame.prefix.len() as u64;
+        let end = start + self.frame.payload;
+        let within = |at: u64| at.clamp(start, end) - start;
+        let mut plan = reader.explain(&self.payload, within(wanted.start)..within(wanted.end))?;
+        if self.format == Format::Pt && overlap(wanted, end..self.size()).is_some() {
+            reader.explain_crc32(&self.payload, &mut plan)?;
+        }
+        Ok(plan)
+    }
+
+    /// The parts that the file consists of.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// What it shows.
+    pub fn payload(&self) -> &Payload {
+        &self.payload
     }
 
     fn suffix(&self, reader: &Reader) -> Result<&[u8]> {

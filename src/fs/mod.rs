@@ -2,10 +2,12 @@
 //!
 //! Names, sizes and listings come from memory. Only [`Filesystem::read`] touches the store.
 
+mod describe;
 pub mod file;
 mod listing;
 mod views;
 
+pub use describe::{Described, Shown};
 pub use listing::Listed;
 
 use std::sync::Arc;

@@ -18,27 +18,35 @@ pub enum FileNames {
 }
 
 impl FileNames {
-    /// The file names (`….pt`) of the given fields, in their order.
+    /// The file names (`….pt`) of the given fields, in their order, and where they come from.
     ///
     /// # Errors
     /// A recorded or given map that leaves a field without a name.
-    pub fn resolve(&self, manifest: &Manifest, canonical: &[&str]) -> Result<Vec<String>> {
-        let plain = || canonical.iter().map(|name| format!("{name}.pt")).collect();
+    pub fn resolve(&self, manifest: &Manifest, canonical: &[&str]) -> Result<(Vec<String>, String)> {
+        let plain =
+            || (canonical.iter().map(|name| format!("{name}.pt")).collect(), "canonical names".to_owned());
         match self {
             Self::Canonical => Ok(plain()),
-            Self::Map(map) => named(canonical, |field| map.file(field)).map_err(|e| {
-                let known: Vec<_> = map.files().map(|(spec, _)| spec.attribute).collect();
-                e.hint(format!("the FileMap names {}", known.join(", ")))
-            }),
+            Self::Map(map) => {
+                let files = named(canonical, |field| map.file(field)).map_err(|e| {
+                    let known: Vec<_> = map.files().map(|(spec, _)| spec.attribute).collect();
+                    e.hint(format!("the FileMap names {}", known.join(", ")))
+                })?;
+                Ok((files, "the FileMap that was given".to_owned()))
+            }
             Self::Auto => {
                 if let Some(recorded) = &manifest.filemap {
                     for (field, file) in recorded.iter() {
                         filemap::check_file_name(file).map_err(|e| e.within(format!("filemap: {field}")))?;
                     }
-                    return named(canonical, |field| recorded.get(field).map(String::as_str));
+                    let files = named(canonical, |field| recorded.get(field).map(String::as_str))?;
+                    return Ok((files, "the FileMap that the manifest records".to_owned()));
                 }
-                let known = FileMap::of_dataset(&manifest.dataset_name);
-                Ok(known.and_then(|map| named(canonical, |field| map.file(field)).ok()).unwrap_or_else(plain))
+                let dataset = &manifest.dataset_name;
+                let known = FileMap::of_dataset(dataset)
+                    .and_then(|map| named(canonical, |field| map.file(field)).ok())
+                    .map(|files| (files, format!("the FileMap known for {dataset}")));
+                Ok(known.unwrap_or_else(plain))
             }
         }
     }

@@ -51,7 +51,7 @@ impl Noether {
                 arrays.push(array.array_name.clone());
             }
         }
-        name_files(&mut catalog.fields, names, &manifest)?;
+        catalog.names_from = name_files(&mut catalog.fields, names, &manifest)?;
 
         let mut groups = HashMap::new();
         let samples = manifest.samples.0;
@@ -120,13 +120,14 @@ fn field(canonical: &str, domain: usize, array: &ArrayLayout) -> Result<Field> {
     Ok(Field { canonical: canonical.to_owned(), domain, dtype, dim: array.dim, stem: String::new() })
 }
 
-/// Gives every field its file name, and checks that no two share a field or a file.
-fn name_files(fields: &mut [Field], names: &FileNames, manifest: &Manifest) -> Result<()> {
+/// Gives every field its file name, and checks that no two share a field or a file. Tells where
+/// the names come from.
+fn name_files(fields: &mut [Field], names: &FileNames, manifest: &Manifest) -> Result<String> {
     if fields.len() >= usize::from(u16::MAX) {
         return Err(Error::invalid(format!("{} fields are more than 2^16 - 2", fields.len())));
     }
     let canonical: Vec<&str> = fields.iter().map(|field| field.canonical.as_str()).collect();
-    let files = names.resolve(manifest, &canonical)?;
+    let (files, from) = names.resolve(manifest, &canonical)?;
     for (i, file) in files.iter().enumerate() {
         check_relative(file).map_err(|e| e.within(format!("field {}", canonical[i])))?;
         if file.contains('/') {
@@ -145,7 +146,7 @@ fn name_files(fields: &mut [Field], names: &FileNames, manifest: &Manifest) -> R
     for (field, file) in fields.iter_mut().zip(files) {
         field.stem = file.strip_suffix(".pt").unwrap_or(&file).to_owned();
     }
-    Ok(())
+    Ok(from)
 }
 
 fn check_id(id: &str) -> Result<()> {

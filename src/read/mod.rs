@@ -1,6 +1,7 @@
 //! From a payload's bytes to the chunks that hold them, and back.
 
 pub mod cache;
+pub mod explain;
 pub mod plan;
 mod reader;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cache::{Cache, Got};
-use super::plan::Rows;
-use crate::catalog::ArrayRef;
+use super::plan::{Piece, Rows};
+use crate::catalog::{ArrayRef, Extent};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows;
@@ -14,6 +14,7 @@ use crate::store::array::Array;
 use crate::store::group::Group;
 use crate::store::shard::{IndexLayout, ShardIndex};
 use crate::store::{Objects, Part};
+use crate::subsample::Run;
 
 /// The share of the budget that metadata and shard indexes may take.
 const METADATA_SHARE: usize = 8;
@@ -26,7 +27,7 @@ thread_local! {
 
 /// Reads arrays of a store, through caches. Any number of threads may use one at the same time.
 pub struct Reader {
-    objects: Arc<dyn Objects>,
+    pub(super) objects: Arc<dyn Objects>,
     /// By path. All arrays of a sample lie in one group.
     groups: Cache<String, Group>,
     /// By array.
@@ -69,8 +70,15 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// All rows of an extent, as float32.
+    pub fn served_whole(extent: Extent) -> Self {
+        let Extent { array, rows } = extent;
+        let rows = Rows::new([Run { start: rows.start, len: rows.end - rows.start }]);
+        Self { array, rows, served: DType::F32 }
+    }
+
     /// Bytes of a row, as shown.
-    fn row_size(&self) -> u64 {
+    pub(super) fn row_size(&self) -> u64 {
         u64::from(self.array.dim) * self.served.size() as u64
     }
 
@@ -133,15 +141,14 @@ impl Reader {
         }
         let array = self.array(payload)?;
         let Some(sums) = &array.crc32 else { return Ok(None) };
-        let row = payload.row_size();
-        let pieces = || payload.rows.pieces(0..payload.size(), row, array.chunk_rows);
-        let whole = |chunk: u64| array.rows_in(chunk) * row;
-        if pieces().filter(|piece| piece.within.len() as u64 != whole(piece.chunk)).count() > 1 {
+        if cut(payload, &array).count() > 1 {
             return Ok(None);
         }
+        let row = payload.row_size();
+        let whole = |chunk: u64| array.rows_in(chunk) * row;
         let mut crc32 = crc32fast::Hasher::new();
         let mut offset = 0;
-        for piece in pieces() {
+        for piece in payload.rows.pieces(0..payload.size(), row, array.chunk_rows) {
             let size = piece.within.len() as u64;
             let part = if size == whole(piece.chunk) {
                 crc32fast::Hasher::new_with_initial_len(sums[piece.chunk as usize], size)
@@ -159,20 +166,25 @@ impl Reader {
     }
 
     /// The array of a payload; its metadata is read once.
-    fn array(&self, payload: &Payload) -> Result<Arc<Array>> {
+    pub(super) fn array(&self, payload: &Payload) -> Result<Arc<Array>> {
         let wanted = &payload.array;
         let load = || {
-            let group = self.groups.get(wanted.group.clone(), || {
-                let group = Group::read(&*self.objects, &wanted.group)?;
-                let weight = group.weight();
-                Ok((group, weight))
-            })?;
-            let array = group.value().array(&*self.objects, wanted)?;
+            let array = self.group(wanted)?.array(&*self.objects, wanted)?;
             let weight = array.weight();
             Ok((array, weight))
         };
         let array = self.arrays.get(wanted.id, load);
         array.map(Got::value).map_err(|e| e.within(format!("array {}/{}", wanted.group, wanted.name)))
+    }
+
+    /// The group of an array.
+    pub(super) fn group(&self, array: &ArrayRef) -> Result<Arc<Group>> {
+        let group = self.groups.get(array.group.clone(), || {
+            let group = Group::read(&*self.objects, &array.group)?;
+            let weight = group.weight();
+            Ok((group, weight))
+        });
+        group.map(Got::value)
     }
 
     fn chunk(&self, array: &Array, index: u64) -> Result<Arc<Chunk>> {
@@ -222,7 +234,7 @@ impl Reader {
             return Ok(self.objects.read(&path, Part::Whole { limit }, None, encoded)?.is_some());
         };
         let shard = self.shard(array.id, place.object, layout, &path)?;
-        let ShardIndex::Present { chunks, version } = &*shard else { return Ok(false) };
+        let ShardIndex::Present { chunks, version, .. } = &*shard else { return Ok(false) };
         let Some(range) = chunks[slot as usize].clone() else { return Ok(false) };
         match self.objects.read(&path, Part::Span(range), Some(version), encoded)? {
             Some(_) => Ok(true),
@@ -231,7 +243,13 @@ impl Reader {
         }
     }
 
-    fn shard(&self, array: u64, object: u64, layout: &IndexLayout, path: &str) -> Result<Arc<ShardIndex>> {
+    pub(super) fn shard(
+        &self,
+        array: u64,
+        object: u64,
+        layout: &IndexLayout,
+        path: &str,
+    ) -> Result<Arc<ShardIndex>> {
         let load = || {
             let mut bytes = Vec::new();
             let index = match self.objects.read(path, layout.part(), None, &mut bytes)? {
@@ -244,6 +262,13 @@ impl Reader {
         };
         self.indexes.get((array, object), load).map(Got::value)
     }
+}
+
+/// The pieces of a payload that are not all rows of their chunk.
+pub(super) fn cut<'a>(payload: &'a Payload, array: &'a Array) -> impl Iterator<Item = Piece> + 'a {
+    let row = payload.row_size();
+    let pieces = payload.rows.pieces(0..payload.size(), row, array.chunk_rows);
+    pieces.filter(move |piece| piece.within.len() as u64 != array.rows_in(piece.chunk) * row)
 }
 
 /// Writes the fill value, as served, to `out`; `offset` is the position in the chunk's served bytes.

@@ -125,6 +125,12 @@ impl Array {
         })
     }
 
+    /// Whether two descriptions of one array put the same rows at the same places.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let places = |array: &Self| (array.chunk_rows, array.shards, array.fill.clone(), array.crc32.clone());
+        places(self) == places(other)
+    }
+
     /// How many chunks hold rows of the array.
     pub fn chunks(&self) -> u64 {
         self.rows.div_ceil(self.chunk_rows)

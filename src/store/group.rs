@@ -68,6 +68,30 @@ impl Group {
         Array::new(json, expected)
     }
 
+    /// Holds the array's own `zarr.json`, where there is one beside its copy here, against what is
+    /// expected and what the copy made of it.
+    ///
+    /// # Errors
+    /// When they differ: the chunks are not those that the group and the manifest speak of.
+    pub fn check_copy(&self, objects: &dyn Objects, expected: &ArrayRef, copy: &Array) -> Result<()> {
+        if !self.nodes.contains_key(&expected.name) {
+            return Ok(());
+        }
+        let path = format!("{}/{}/zarr.json", expected.group, expected.name);
+        let hint =
+            "the directory is another array's or was rewritten: restore it, or convert the sample anew";
+        let wrong = |e: Error| e.within(&path).hint(hint);
+        let mut own = Vec::new();
+        if objects.read(&path, Part::Whole { limit: METADATA_LIMIT }, None, &mut own)?.is_none() {
+            return Ok(());
+        }
+        let own = str::from_utf8(&own).map_err(|_| wrong(Error::invalid("not UTF-8")))?;
+        if !Array::new(own, expected).map_err(wrong)?.agrees_with(copy) {
+            return Err(wrong(Error::invalid("it differs from its copy in the sample's zarr.json")));
+        }
+        Ok(())
+    }
+
     /// Bytes in memory, roughly: what a cache counts.
     pub fn weight(&self) -> usize {
         self.nodes.iter().map(|(name, node)| name.len() + node.get().len() + 64).sum()

@@ -45,6 +45,8 @@ pub enum ShardIndex {
     Present {
         /// Byte range of each chunk.
         chunks: Vec<Option<Range<u64>>>,
+        /// The object's size in bytes.
+        size: u64,
         /// Which version of the object they belong to.
         version: Version,
     },
@@ -86,7 +88,7 @@ impl ShardIndex {
             }
         };
         let chunks = pairs.iter().enumerate().map(range).collect::<Result<Vec<_>>>()?;
-        Ok(Self::Present { chunks, version })
+        Ok(Self::Present { chunks, size: object, version })
     }
 
     /// Bytes in memory.
