@@ -27,14 +27,15 @@ import json, resource, subprocess, sys, time
 start = time.perf_counter()
 done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-json.dump({"code": done.returncode, "said": done.stderr.decode(), "seconds": seconds, "peak": peak}, sys.stdout)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+outcome = {"code": done.returncode, "said": done.stderr.decode(), "seconds": seconds}
+json.dump(outcome | {"peak": used.ru_maxrss * 1024, "cpu": used.ru_utime + used.ru_stime}, sys.stdout)
 """
 
 
 def command(arguments, prepare=lambda: None, runs=5):
-    """Seconds that a command takes, and the most memory in bytes that it held."""
-    seconds, peak = [], 0
+    """Seconds that a command takes, its processor time in seconds and the most memory in bytes that it held."""
+    seconds, cpu, peak = [], [], 0
     for _ in range(runs):
         prepare()
         launched = subprocess.run([sys.executable, "-S", "-c", LAUNCH, *arguments], check=True, capture_output=True)
@@ -42,8 +43,9 @@ def command(arguments, prepare=lambda: None, runs=5):
         if outcome["code"] != 0:
             raise RuntimeError(f"{arguments}: exit {outcome['code']}: {outcome['said']}")
         seconds.append(outcome["seconds"])
+        cpu.append(outcome["cpu"])
         peak = max(peak, outcome["peak"])
-    return summary(seconds) | {"peak_bytes": peak}
+    return summary(seconds) | {"cpu": summary(cpu), "peak_bytes": peak}
 
 
 def table(title, columns, rows):

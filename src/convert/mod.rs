@@ -10,7 +10,6 @@ pub mod failure;
 pub mod file;
 mod memory;
 mod metadata;
-mod progress;
 mod read_npy;
 mod read_pt;
 pub mod recipe;
@@ -31,9 +30,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::store::manifest::{DomainGrid, Entries};
 use failure::{Attempt, Failure, Skipped};
-use progress::Progress;
 use recipe::{Domain, Recipe};
 use sample::{Scratch, Written};
 use source::{Source, Tree};
@@ -177,7 +176,7 @@ impl Job<'_> {
         let todo: Vec<usize> = (0..ids.len()).filter(|sample| grids[*sample].is_none()).collect();
         summary.found_done = ids.len() - todo.len();
         let bytes = todo.iter().map(|sample| self.source.bytes(*sample)).sum();
-        let mut progress = Progress::new(todo.len(), bytes);
+        let progress = Progress::new(todo.len(), bytes);
         if summary.found_done > 0 {
             progress.say(&format!("{} samples are there from an earlier run", summary.found_done));
         }
@@ -191,7 +190,7 @@ impl Job<'_> {
                 scope.spawn(move || self.work(todo, next, stop, &sender));
             }
             drop(sender);
-            let result = self.collect(&outcomes, how, &mut grids, &mut progress, summary);
+            let result = self.collect(&outcomes, how, &mut grids, &progress, summary);
             stop.store(true, Ordering::Relaxed);
             result
         })?;
@@ -242,7 +241,7 @@ impl Job<'_> {
         outcomes: &Receiver<Outcome>,
         how: &Run,
         grids: &mut [Option<Entries<DomainGrid>>],
-        progress: &mut Progress,
+        progress: &Progress,
         summary: &mut Summary,
     ) -> Result<()> {
         let ids = self.source.samples();
@@ -262,7 +261,8 @@ impl Job<'_> {
                     summary.written += 1;
                     summary.bytes_in += written.bytes_in;
                     summary.bytes_out += written.bytes_out;
-                    progress.advance(self.source.bytes(sample), false);
+                    progress.samples(summary.written + summary.skipped.len(), summary.skipped.len());
+                    progress.advance(self.source.bytes(sample));
                 }
                 Ok((sample, Err(Failure::Sample { field, error }))) => {
                     let skipped = Skipped::new(&ids[sample], field, &error);
@@ -270,8 +270,9 @@ impl Job<'_> {
                         break Err(skipped.error());
                     }
                     progress.say(&format!("skipped: {}", told(&skipped.error())));
-                    progress.advance(self.source.bytes(sample), true);
                     summary.skipped.push(skipped);
+                    progress.samples(summary.written + summary.skipped.len(), summary.skipped.len());
+                    progress.advance(self.source.bytes(sample));
                 }
                 Ok((_, Err(Failure::Run(error)))) => break Err(error),
                 Err(RecvTimeoutError::Timeout) => {

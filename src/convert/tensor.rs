@@ -126,7 +126,7 @@ impl Tensor {
         let layout = &self.layout;
         assert!(columns <= layout.columns, "{columns} columns of {layout}");
         let width = columns * layout.dtype.size();
-        out.clear();
+        // Every byte is written below; what was there before need not be cleared.
         out.resize(rows.len() * width, 0);
         if layout.column_stride != 1 {
             return self.gather_strided(rows, columns, out);

@@ -84,7 +84,7 @@ fn of_store(store: &str, args: &StatsArgs) -> Result<(Totals, Option<Partial>)> 
 
     let mut totals = Totals::new(fields());
     let reader = Reader::new(Arc::clone(&objects), CACHE);
-    let progress = Progress::new(served_bytes(catalog, &choice));
+    let progress = Progress::new(choice.samples.len(), served_bytes(catalog, &choice));
     let task = |task: usize| {
         let (sample, field) = (task / choice.fields.len(), task % choice.fields.len());
         (choice.samples[sample], choice.fields[field], sample, field)
@@ -101,7 +101,7 @@ fn of_store(store: &str, args: &StatsArgs) -> Result<(Totals, Option<Partial>)> 
         if let Some(partial) = &mut partial {
             partial.add(id, moments);
         }
-        progress.samples(done + 1, choice.samples.len());
+        progress.samples(done + usize::from(field + 1 == choice.fields.len()), 0);
         Ok(())
     })?;
     Ok((totals, partial))

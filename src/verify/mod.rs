@@ -110,14 +110,14 @@ pub fn verify(args: &VerifyArgs) -> Result<bool> {
 
     let manifest = read_manifest(&*objects)?;
     let reader = Reader::new(Arc::clone(&objects), CACHE);
-    let progress = Progress::new(bytes);
+    let progress = Progress::new(samples.len(), bytes);
     let against = args.against.as_deref();
     let subject =
         Subject { layout: &*layout, manifest: &manifest, reader: &reader, progress: &progress, against };
     let mut all = Checked::default();
     let names = catalog.fields.iter().filter(|_| against.is_some());
     let mut casts: Vec<_> = names.map(|field| (field.canonical.clone(), CastError::default())).collect();
-    let mut findings = Vec::new();
+    let (mut findings, mut done) = (Vec::new(), 0);
     let check = |index: usize| {
         let (sample, field) = arrays[index];
         check::array(&subject, sample, field)
@@ -132,6 +132,10 @@ pub fn verify(args: &VerifyArgs) -> Result<bool> {
             progress.aside(|| output::write(lines.as_bytes()))?;
         }
         findings.extend(found);
+        if arrays.get(index + 1).is_none_or(|next| next.0 != arrays[index].0) {
+            done += 1;
+            progress.samples(done, 0);
+        }
         Ok(())
     })?;
     drop(progress);
