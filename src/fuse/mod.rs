@@ -106,9 +106,9 @@ fn kind(is_dir: bool) -> FileType {
 impl fuser::Filesystem for Kernel {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         let wanted = [
-            // A listing carries attributes where the caller asks for them anyway.
+            // Listings carry attributes, always: `find` and `ls -l` then ask for nothing more. Leaving it
+            // to the kernel's guess makes a bare `ls` of 100,000 names faster and them three times as slow.
             InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
             // Lookups in one directory need not wait for each other: nothing here ever changes.
             InitFlags::FUSE_PARALLEL_DIROPS,
         ];
