@@ -132,3 +132,46 @@ fn every_way_of_torch_and_numpy_to_load_a_tree_agrees() {
     let read = run(python("read_tree.py").arg(mount.path().join("subsample_surface=100_0")));
     assert!(read.contains("\"E_S_WWC_WM_005/surface_p.npy\""), "{read}");
 }
+
+#[test]
+fn file_names_are_those_of_the_filemap_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = |filemap: &str| {
+        let mount = Mount::new(&data(STORE), &["--filemap", filemap]);
+        let listed = run(Command::new("ls").arg(mount.path().join("E_S_WWC_WM_005")));
+        listed.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(names("auto").contains(&"volume_U.pt".to_owned()));
+    assert!(names("drivaernet").contains(&"volume_wallShearStress.pt".to_owned()));
+    assert!(names("canonical").contains(&"volume_velocity.pt".to_owned()));
+
+    let attributes = ["surface_position", "surface_pressure", "surface_friction", "volume_position"];
+    let attributes = attributes.iter().chain(&["volume_pressure", "volume_velocity", "volume_vorticity"]);
+    let mut map: serde_json::Map<_, _> = attributes
+        .chain(&["volume_friction"])
+        .map(|a| ((*a).to_owned(), format!("my {a}.pt").into()))
+        .collect();
+    let file = dir.path().join("map.json");
+    let write = |map: &serde_json::Map<String, serde_json::Value>| {
+        fs::write(&file, serde_json::to_string(map).unwrap()).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    assert!(names(&write(&map)).contains(&"my volume_velocity.pt".to_owned()));
+
+    let refused = |filemap: &str| {
+        let output =
+            common::samplefs(["mount", "--filemap", filemap]).arg(data(STORE)).arg(dir.path()).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        common::stderr(&output)
+    };
+    map.remove("volume_friction");
+    let said = refused(&write(&map));
+    assert!(said.contains("no file name for the field volume_friction"), "{said}");
+    assert!(said.contains("hint: the FileMap names surface_position"), "{said}");
+    map.insert("volume_heat".to_owned(), "x.pt".into());
+    let said = refused(&write(&map));
+    assert!(said.contains("volume_heat is no FileMap attribute") && said.contains("hint: known:"), "{said}");
+    // A FileMap of another dataset does not name all that is stored.
+    assert!(refused("shapenet-car").contains("no file name for the field surface_friction"));
+}
