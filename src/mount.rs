@@ -36,6 +36,11 @@ pub fn mount(args: &MountArgs) -> Result<()> {
     if mounts::clear_dead(&options.target)? {
         tracing::info!("cleared a dead mount at {}", options.target.display());
     }
+    if let Some(mount) = mounts::at(&options.target)?.filter(mounts::Mount::is_fuse) {
+        let target = options.target.display();
+        return Err(Error::usage(format!("{} is mounted at {target} already", mount.source))
+            .hint(format!("samplefs unmount {target}")));
+    }
     let fs = Arc::new(Filesystem::open(Arc::clone(&counted) as Arc<dyn Objects>, &view)?);
     let mounted = fuse::mount(Arc::clone(&fs), &options)?;
     let catalog = fs.catalog();

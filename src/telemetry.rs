@@ -29,5 +29,7 @@ pub fn init(verbose: u8, file: Option<&Path>) -> Result<()> {
             log.with_writer(Mutex::new(file)).with_ansi(false).init();
         }
     }
+    // A panic costs one request and goes on; its message belongs where the other messages are.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Ok(())
 }

@@ -98,6 +98,16 @@ fn a_dead_mount_is_cleared_at_the_next_start() {
 }
 
 #[test]
+fn a_mount_point_that_is_in_use_is_refused_and_left_alone() {
+    let mount = Mount::new(&data(STORE), &[]);
+    let output = samplefs(["mount", "--daemon"]).arg(data(STORE)).arg(mount.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("is mounted at") && stderr(&output).contains("hint: samplefs unmount"));
+    assert!(fs::read(mount.path().join(FILE)).unwrap().starts_with(b"PK"));
+    mount.unmount();
+}
+
+#[test]
 fn what_is_no_samplefs_mount_is_not_unmounted() {
     let dir = tempfile::tempdir().unwrap();
     for (target, said) in [(dir.path(), "not mounted"), (Path::new("/proc"), "is a proc mount")] {
