@@ -1,12 +1,11 @@
 //! The `samplefs` command.
 
-use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use clap::Parser;
 use samplefs::cli::{Cli, Command};
 use samplefs::error::{Error, ErrorKind, Result};
-use samplefs::{convert, demo, inspect, list, mount, stats, telemetry, verify};
+use samplefs::{convert, demo, inspect, list, mount, output, stats, telemetry, verify};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -44,10 +43,10 @@ fn exit_code(kind: ErrorKind) -> u8 {
     if kind == ErrorKind::Usage { 2 } else { 1 }
 }
 
-/// Nobody may be listening: a failure to complain is no further failure.
+/// An error and its remedy, where there is one.
 fn complain(error: &Error) {
-    _ = writeln!(stderr(), "error: {error}");
+    output::say(format_args!("error: {error}"));
     if let Some(hint) = error.remedy() {
-        _ = writeln!(stderr(), "hint: {hint}");
+        output::say(format_args!("hint: {hint}"));
     }
 }

@@ -1,6 +1,6 @@
 //! The `mount` and `unmount` commands.
 
-use std::io::{Read, Write, stderr, stdout};
+use std::io::{Read, Write, stdout};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +11,7 @@ use crate::config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::Filesystem;
 use crate::fuse::{self, mounts};
+use crate::output;
 use crate::store::counted::Counted;
 use crate::store::{self, Objects};
 
@@ -45,7 +46,7 @@ pub fn mount(args: &MountArgs) -> Result<()> {
     let mounted = fuse::mount(Arc::clone(&fs), &options)?;
     let catalog = fs.catalog();
     let shown = format!("{} samples of {} fields", catalog.ids.len(), catalog.fields.len());
-    say(&format!("samplefs: {location} is mounted at {} ({shown})", options.target.display()));
+    output::say(format_args!("samplefs: {location} is mounted at {} ({shown})", options.target.display()));
     if args.detached {
         detach()?;
     }
@@ -122,9 +123,4 @@ fn summarise(fs: &Filesystem, mounted: &fuse::Mounted, counted: &Counted) {
         amplification = format_args!("{amplification:.2}"),
         "unmounted"
     );
-}
-
-/// A line for the person who started this. Nobody may be listening.
-fn say(line: &str) {
-    _ = writeln!(stderr(), "{line}");
 }

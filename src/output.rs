@@ -1,7 +1,8 @@
-//! stdout is data: what a command was asked for goes there, and nothing else.
+//! stdout is data: what a command was asked for goes there, and nothing else. stderr is talk.
 
+use std::fmt::Display;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _, stdout};
+use std::io::{ErrorKind, Write as _, stderr, stdout};
 use std::path::Path;
 
 use serde::Serialize;
@@ -21,6 +22,11 @@ pub fn write(bytes: &[u8]) -> Result<bool> {
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(e) => Err(Error::io("write to stdout", &e)),
     }
+}
+
+/// Says a line to the person who started this. Nobody may be listening, which is no error.
+pub fn say(line: impl Display) {
+    _ = writeln!(stderr(), "{line}");
 }
 
 /// Writes a file that a command was asked for.

@@ -1,11 +1,12 @@
 //! How far a long run has come, on stderr: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::{Write, stderr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+
+use crate::output;
 
 /// Between two lines where there is no terminal: a log is not to drown in them.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -55,7 +56,7 @@ impl Progress {
 
     /// Says something above the bar. Nobody may be listening.
     pub fn say(&self, text: &str) {
-        self.aside(|| _ = writeln!(stderr(), "{text}"));
+        self.aside(|| output::say(text));
     }
 
     fn count(&self) -> String {
@@ -75,7 +76,7 @@ impl Progress {
         let rate = position as f64 / self.bar.elapsed().as_secs_f64();
         let left = Duration::from_secs_f64(length.saturating_sub(position) as f64 / rate.max(1.0));
         let (rate, left) = (HumanBytes(rate as u64), HumanDuration(left));
-        _ = writeln!(stderr(), "{}, {rate}/s, {left} left", self.count());
+        output::say(format_args!("{}, {rate}/s, {left} left", self.count()));
     }
 }
 

@@ -132,6 +132,6 @@ fn no_mutant_makes_the_reader_panic_or_reach_outside_of_the_file() {
         accepted += u64::from(check(name, &file));
         mutants += 1;
     }
-    eprintln!("{mutants} mutants of {} files, {accepted} accepted", seeds.len());
+    samplefs::output::say(format_args!("{mutants} mutants of {} files, {accepted} accepted", seeds.len()));
     assert!(accepted > 0 && accepted < mutants);
 }

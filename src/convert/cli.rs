@@ -14,6 +14,7 @@ use super::{Run, Summary};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::filemap::FileMap;
+use crate::output;
 
 /// Options of `convert`.
 #[derive(Args, Clone, Debug)]
@@ -167,17 +168,17 @@ fn report(path: &Path, outcome: &Result<Summary>) -> Result<()> {
 /// The summary, on standard error.
 fn tell(summary: &Summary, store: &Path) {
     let Summary { samples, written, found_done, points, bytes_in, bytes_out, seconds, skipped } = summary;
-    eprintln!(
+    output::say(format_args!(
         "{} of {samples} samples, {points} points in {}: {written} written, {found_done} there before, {} skipped",
         written + found_done,
         store.display(),
         skipped.len(),
-    );
+    ));
     let ratio = *bytes_in as f64 / (*bytes_out).max(1) as f64;
     let rate = HumanBytes((*bytes_in as f64 / seconds.max(1e-9)) as u64);
     let (bytes_in, bytes_out) = (HumanBytes(*bytes_in), HumanBytes(*bytes_out));
-    eprintln!("{bytes_in} in, {bytes_out} out, ratio {ratio:.2}, {seconds:.1} s, {rate}/s");
+    output::say(format_args!("{bytes_in} in, {bytes_out} out, ratio {ratio:.2}, {seconds:.1} s, {rate}/s"));
     if !summary.any() {
-        eprintln!("every sample failed: there is no store");
+        output::say("every sample failed: there is no store");
     }
 }

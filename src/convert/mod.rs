@@ -30,6 +30,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::output;
 use crate::progress::Progress;
 use crate::store::manifest::{DomainGrid, Entries};
 use failure::{Attempt, Failure, Skipped};
@@ -94,10 +95,16 @@ pub fn convert(
 ) -> Result<Summary> {
     let tree = Tree::discover(root, store, &recipe.filemap, limit)?;
     if tree.incomplete > 0 {
-        eprintln!("warning: {} directories lack files of the FileMap and are passed over", tree.incomplete);
+        output::say(format_args!(
+            "warning: {} directories lack files of the FileMap and are passed over",
+            tree.incomplete
+        ));
     }
     if let Some((count, example)) = &tree.unnamed {
-        eprintln!("warning: {count} files in samples are not in the FileMap, such as {}", example.display());
+        output::say(format_args!(
+            "warning: {count} files in samples are not in the FileMap, such as {}",
+            example.display()
+        ));
     }
     run(&tree, &tree.root_files, store, recipe, how)
 }

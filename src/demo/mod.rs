@@ -21,6 +21,7 @@ use crate::convert::{Run, Summary, run as convert};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filemap::{FieldSpec, FileMap};
+use crate::output;
 use crate::subsample::mt19937::Mt19937;
 use flow::{Ellipsoid, Vector, difference, dot, unit};
 
@@ -55,7 +56,12 @@ pub struct DemoArgs {
 /// A directory that cannot be written or holds something else.
 pub fn run(args: &DemoArgs) -> Result<u8> {
     let summary = write(&args.dir)?;
-    eprintln!("{} samples, {} points in {}", summary.written, summary.points, args.dir.display());
+    output::say(format_args!(
+        "{} samples, {} points in {}",
+        summary.written,
+        summary.points,
+        args.dir.display()
+    ));
     Ok(0)
 }
 
