@@ -15,9 +15,7 @@ use crate::dtype::DType;
 use crate::rows;
 use crate::store::codec;
 use crate::store::manifest::DomainGrid;
-
-/// Offset and length of a chunk that is not there.
-const ABSENT: u64 = u64::MAX;
+use crate::store::shard::ShardIndex;
 
 /// Written at a time: well above the size of a compressed chunk, so that small chunks do not cost
 /// a system call each.
@@ -65,7 +63,7 @@ impl Array {
             let mut index = Vec::new();
             for number in shard * per_shard..(shard + 1) * per_shard {
                 if number >= n_chunks {
-                    index.extend([ABSENT, ABSENT]);
+                    index.push(None);
                     continue;
                 }
                 let start = number * chunk_points;
@@ -74,7 +72,7 @@ impl Array {
                 rows(start as usize..end as usize, &mut chunk)?;
                 shards.crc32.push(rows::served_crc32(self.dtype, &chunk));
                 if chunk.iter().all(|byte| *byte == 0) {
-                    index.extend([ABSENT, ABSENT]);
+                    index.push(None);
                     continue;
                 }
                 chunk.resize((chunk_points * width) as usize, 0);
@@ -84,8 +82,9 @@ impl Array {
                     Some(file) => file,
                     empty => empty.insert(ShardFile::create(directory, shard)?),
                 };
-                index.extend([file.length, encoded.len() as u64]);
+                let start = file.length;
                 file.append(&encoded)?;
+                index.push(Some(start..file.length));
             }
             if let Some(file) = file {
                 shards.bytes += file.finish(&index)?;
@@ -116,10 +115,8 @@ impl ShardFile {
         self.file.write_all(bytes).map_err(|e| Failure::write(&self.path, &e))
     }
 
-    fn finish(mut self, index: &[u64]) -> Attempt<u64> {
-        let mut bytes: Vec<u8> = index.iter().flat_map(|number| number.to_le_bytes()).collect();
-        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-        self.append(&bytes)?;
+    fn finish(mut self, index: &[Option<Range<u64>>]) -> Attempt<u64> {
+        self.append(&ShardIndex::encode(index))?;
         self.file.flush().map_err(|e| Failure::write(&self.path, &e))?;
         Ok(self.length)
     }
