@@ -1,9 +1,13 @@
 //! What can be typed. Help, man pages and completions come from here.
 
+pub mod access;
+
 use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use access::AccessArgs;
 
 use crate::convert::cli::ConvertArgs;
 use crate::demo::DemoArgs;
@@ -56,7 +60,7 @@ pub enum Command {
 /// Options of `mount`.
 #[derive(Debug, Args)]
 pub struct MountArgs {
-    /// The store: a local path or a file:// URL.
+    /// The store: a path or a URL (s3://, gs://, az://, abfs://, oci://, http(s)://, file://).
     pub store: String,
 
     /// Where to mount it: a directory that exists.
@@ -97,6 +101,10 @@ pub struct MountArgs {
     /// Set on the background process itself: say on stdout when the mount answers.
     #[arg(long, hide = true)]
     pub detached: bool,
+
+    /// How to reach the store.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// How a store is shown.
@@ -136,7 +144,7 @@ pub struct UnmountArgs {
 /// Options of `stats`.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
-    /// The store: a local path or a file:// URL.
+    /// The store: a path or a URL (s3://, gs://, az://, abfs://, oci://, http(s)://, file://).
     #[arg(required_unless_present = "merge")]
     pub store: Option<String>,
 
@@ -182,12 +190,16 @@ pub struct StatsArgs {
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
+
+    /// How to reach the store.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// Options of `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The store: a local path or a file:// URL.
+    /// The store: a path or a URL (s3://, gs://, az://, abfs://, oci://, http(s)://, file://).
     pub store: String,
 
     /// A file or directory of it, as a mount would show it, views too.
@@ -204,12 +216,16 @@ pub struct InspectArgs {
     /// Print JSON instead of an outline.
     #[arg(long)]
     pub json: bool,
+
+    /// How to reach the store.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// Options of `ls`.
 #[derive(Debug, Args)]
 pub struct LsArgs {
-    /// The store: a local path or a file:// URL.
+    /// The store: a path or a URL (s3://, gs://, az://, abfs://, oci://, http(s)://, file://).
     pub store: String,
 
     /// A directory or file of it, views too. [default: the root]
@@ -227,12 +243,16 @@ pub struct LsArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+
+    /// How to reach the store.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// Options of `cat`.
 #[derive(Debug, Args)]
 pub struct CatArgs {
-    /// The store: a local path or a file:// URL.
+    /// The store: a path or a URL (s3://, gs://, az://, abfs://, oci://, http(s)://, file://).
     pub store: String,
 
     /// A file of it, views too.
@@ -241,12 +261,16 @@ pub struct CatArgs {
     /// How to show the store.
     #[command(flatten)]
     pub view: ViewArgs,
+
+    /// How to reach the store.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// Options of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The store: a local path or a file:// URL.
+    /// The store: a path or a URL (s3://, gs://, az://, abfs://, oci://, http(s)://, file://).
     pub store: String,
 
     /// The tree of .pt or .npy files that the store was converted from: every stored row is held
@@ -265,6 +289,10 @@ pub struct VerifyArgs {
     /// Print JSON instead of lines.
     #[arg(long)]
     pub json: bool,
+
+    /// How to reach the store.
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 fn range(typed: &str) -> Result<Range<u64>, String> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use crate::cli::access::AccessArgs;
 use crate::cli::{FormatArg, MountArgs, ViewArgs};
 use crate::error::{Error, Result};
 use crate::filemap::FileMap;
@@ -10,6 +11,7 @@ use crate::format::Format;
 use crate::fs;
 use crate::fuse::{MountOptions, mounts};
 use crate::layout::names::FileNames;
+use crate::store::access::{Access, PREFIXES};
 
 /// The names that `--filemap` takes beside the known FileMaps and a file's path.
 const AUTO: &str = "auto";
@@ -34,6 +36,27 @@ fn filemap_file(path: &str) -> Result<FileMap> {
             .hint(format!("give one of {}, or a JSON file of attribute → file name", known.join(", ")))
     })?;
     FileMap::from_json(&json).map_err(|e| e.within(format!("FileMap {path}")))
+}
+
+/// How to reach a store: the options, and the variables that the clouds' own tools read.
+pub fn access(args: &AccessArgs) -> Access {
+    let ours = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| ours(name))?;
+        Some((name, value.into_string().ok()?))
+    });
+    Access {
+        endpoint: args.endpoint_url.clone(),
+        region: args.region.clone(),
+        profile: args.profile.clone(),
+        anonymous: args.no_sign_request,
+        path_style: args.force_path_style,
+        allow_http: args.allow_http,
+        ca_bundle: args.ca_bundle.clone(),
+        patience: args.patience(),
+        environment: environment.collect(),
+        ..Access::default()
+    }
 }
 
 /// How many threads a run over a whole store has: one a CPU unless told otherwise.

@@ -34,7 +34,9 @@ const CACHE: usize = 64 << 20;
 pub fn inspect(args: &InspectArgs) -> Result<()> {
     let document = match &args.path {
         None => describe_store(args)?,
-        Some(path) => describe_node(&list::open(&args.store, &args.view)?, path, args.range.as_ref())?,
+        Some(path) => {
+            describe_node(&list::open(&args.store, &args.view, &args.access)?, path, args.range.as_ref())?
+        }
     };
     let shown = if args.json { output::json(&document) + "\n" } else { output::outline(&document) };
     output::write(shown.as_bytes()).map(|_| ())
@@ -42,7 +44,7 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
 
 fn describe_store(args: &InspectArgs) -> Result<Value> {
     let view = config::view_of_store(&args.view, CACHE)?;
-    let objects = store::open(&args.store)?;
+    let objects = store::open(&args.store, &config::access(&args.access))?;
     let layout = layout::open(&*objects, &view.names)?.layout;
     let catalog = layout.catalog();
     let reader = Reader::new(objects.clone(), CACHE);

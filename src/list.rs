@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cli::access::AccessArgs;
 use crate::cli::{CatArgs, LsArgs, ViewArgs};
 use crate::config;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,9 +20,9 @@ const CACHE: usize = 64 << 20;
 ///
 /// # Errors
 /// No store, one that is not valid, a FileMap that is not known.
-pub fn open(location: &str, view: &ViewArgs) -> Result<Filesystem> {
+pub fn open(location: &str, view: &ViewArgs, access: &AccessArgs) -> Result<Filesystem> {
     let options = config::view_of_store(view, CACHE)?;
-    Filesystem::open(store::open(location)?, &options)
+    Filesystem::open(store::open(location, &config::access(access))?, &options)
 }
 
 /// The node at a path from the root.
@@ -52,7 +53,7 @@ struct Entry {
 /// # Errors
 /// A path that is not there, stdout that cannot be written.
 pub fn ls(args: &LsArgs) -> Result<()> {
-    let fs = open(&args.store, &args.view)?;
+    let fs = open(&args.store, &args.view, &args.access)?;
     let node = walk(&fs, &args.path)?;
     let mut entries = Vec::new();
     if node.is_dir {
@@ -80,7 +81,7 @@ pub fn ls(args: &LsArgs) -> Result<()> {
 /// # Errors
 /// A path that is not there or is a directory, what the store says.
 pub fn cat(args: &CatArgs) -> Result<()> {
-    let fs = open(&args.store, &args.view)?;
+    let fs = open(&args.store, &args.view, &args.access)?;
     let file = walk(&fs, &args.path)?;
     if file.is_dir {
         return Err(Error::new(ErrorKind::IsADirectory, format!("{} is a directory", args.path)));

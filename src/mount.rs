@@ -31,7 +31,7 @@ pub fn mount(args: &MountArgs) -> Result<()> {
         rustix::process::setsid().map_err(|e| Error::io("leave the session", &e.into()))?;
     }
     let view = config::view_of_store(&args.view, args.cache_size)?;
-    let counted = Arc::new(Counted::new(store::open(&args.store)?));
+    let counted = Arc::new(Counted::new(store::open(&args.store, &config::access(&args.access))?));
     let location = counted.location();
     let options = config::mount_options(args, location.clone())?;
     if mounts::clear_dead(&options.target)? {

@@ -16,7 +16,8 @@ const LAYERS: [&[&str]; 8] = [
 ];
 
 /// Crates that one room alone may name.
-const ONLY: [(&str, &[&str]); 2] = [("fuser", &["fuse"]), ("zarrs", &["store"])];
+const ONLY: [(&str, &[&str]); 4] =
+    [("fuser", &["fuse"]), ("zarrs", &["store"]), ("object_store", &["store"]), ("tokio", &["store"])];
 
 fn layer(room: &str) -> usize {
     let found = LAYERS.iter().position(|rooms| rooms.contains(&room));

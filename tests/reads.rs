@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::path::Path;
 
-use common::{Mount, data, json, python, run};
+use common::{Mount, data, json, python, run, s3};
 use samplefs::catalog::Catalog;
 use samplefs::format::Format;
 use serde_json::Value;
@@ -68,9 +69,15 @@ fn expected(store: &Path, reads: &Value) -> Vec<Expected> {
 
 /// Reads them all through a mount, in every way that torch and numpy have.
 fn check(store: &Path, reads: &Value, at_least: usize) {
+    check_at(store, &[], store, reads, at_least);
+}
+
+/// As `check`, through a mount of a copy of the store at another address.
+fn check_at(address: impl AsRef<OsStr>, options: &[String], store: &Path, reads: &Value, at_least: usize) {
     let expected = expected(store, reads);
     assert!(expected.len() >= at_least, "only {} reads were recorded", expected.len());
-    let mount = Mount::new(store, &["--format", "both"]);
+    let both = ["--format=both".to_owned()];
+    let mount = Mount::of(address, &[&both, options].concat());
     let files = expected.iter().map(|e| &e.path);
     let found: Value =
         serde_json::from_str(&run(python("frames.py").current_dir(mount.path()).args(files))).unwrap();
@@ -100,4 +107,16 @@ fn every_layout_and_codec_that_zarr_writes_is_read_right() {
 #[test]
 fn every_stored_type_is_read_right() {
     check(&data("odd/dtypes"), &json("odd/dtypes/expected.json"), 100);
+}
+
+#[test]
+fn every_golden_read_holds_through_a_mount_of_an_s3_bucket() {
+    let server = s3::Server::new();
+    let options = s3::options(server.address());
+    for (name, at_least) in [("shapenet", 90), ("drivaer", 50)] {
+        let store = data(&format!("golden/{name}_store"));
+        let reads = json(&format!("golden/{name}_reads.json"));
+        let address = server.put(&format!("stores/{name}"), &store);
+        check_at(address, &options, &store, &reads, at_least);
+    }
 }

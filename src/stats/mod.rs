@@ -63,7 +63,7 @@ pub fn stats(args: &StatsArgs) -> Result<()> {
 
 /// The statistics of a store and, of a shard, its partial.
 fn of_store(store: &str, args: &StatsArgs) -> Result<(Totals, Option<Partial>)> {
-    let objects = store::open(store)?;
+    let objects = store::open(store, &config::access(&args.access))?;
     let layout = layout::open(&*objects, &FileNames::Canonical)?.layout;
     let catalog = layout.catalog();
     let ids = args.split_file.as_ref().map(|file| choice::read_split(&*objects, file)).transpose()?;

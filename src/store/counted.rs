@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Found, Objects, Part, PlainFile, Version};
+use super::{Found, Objects, Part, PlainFile, Version, Wanted};
 use crate::error::Result;
 
 /// Counts the requests that reach the store inside, and the bytes that come back.
@@ -46,6 +46,14 @@ impl Objects for Counted {
         let found = self.inner.read(path, part, expected, buffer)?;
         self.bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         Ok(found)
+    }
+
+    fn expect(&self, wanted: &[Wanted], ahead: bool) {
+        self.inner.expect(wanted, ahead);
+    }
+
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
     }
 
     fn list(&self) -> Result<Vec<PlainFile>> {

@@ -1,5 +1,7 @@
 //! Where bytes come from: objects under a root, the manifest, Zarr arrays and their shards.
 
+pub mod access;
+pub mod address;
 pub mod array;
 mod blosc;
 pub mod codec;
@@ -7,11 +9,15 @@ pub mod counted;
 pub mod group;
 pub mod local;
 pub mod manifest;
+mod remote;
 pub mod shard;
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use access::Access;
+use address::Address;
 
 use crate::error::{Error, Result};
 
@@ -34,6 +40,16 @@ pub trait Objects: Send + Sync {
         expected: Option<&Version>,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<Found>>;
+
+    /// Says that these will be read soon, so that a store far away can begin. Those that are `ahead` of
+    /// their reader must not delay what is demanded, and may be left out. What is read afterwards is the
+    /// same with and without it.
+    fn expect(&self, _wanted: &[Wanted], _ahead: bool) {}
+
+    /// Whether a request takes so long that readers should say early what they will want.
+    fn is_far(&self) -> bool {
+        false
+    }
 
     /// The plain objects directly under the root.
     fn list(&self) -> Result<Vec<PlainFile>>;
@@ -74,6 +90,27 @@ impl Part {
     }
 }
 
+/// A part of an object that will be read.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The object.
+    pub path: String,
+    /// Which bytes.
+    pub part: Part,
+    /// The version they belong to, where it is known.
+    pub version: Option<Version>,
+}
+
+impl Wanted {
+    /// Where it starts in its object; what starts nowhere in particular comes first.
+    fn start(&self) -> u64 {
+        match &self.part {
+            Part::Span(range) => range.start,
+            _ => 0,
+        }
+    }
+}
+
 /// What was found out about an object while it was read.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -107,21 +144,14 @@ pub struct PlainFile {
     pub modified: SystemTime,
 }
 
-/// Opens the store at a path or `file://` URL.
+/// Opens the store at an address.
 ///
 /// # Errors
-/// A scheme that is not supported, a path that is no directory.
-pub fn open(url: &str) -> Result<Arc<dyn Objects>> {
-    let path = match url.split_once("://") {
-        None => url,
-        Some(("file", path)) if path.starts_with('/') => path,
-        Some(("file", _)) => {
-            return Err(Error::usage(format!("{url}: a file URL is file:// and an absolute path")));
-        }
-        Some((scheme, _)) => {
-            return Err(Error::usage(format!("{url}: stores at {scheme}:// are not supported"))
-                .hint("give a local path or a file:// URL"));
-        }
-    };
-    Ok(Arc::new(local::Local::open(path.as_ref())?))
+/// An address that is not supported or lacks a part, a path that is no directory, credentials that
+/// cannot be read.
+pub fn open(typed: &str, access: &Access) -> Result<Arc<dyn Objects>> {
+    Ok(match Address::parse(typed)? {
+        Address::Local(path) => Arc::new(local::Local::open(&path)?),
+        Address::Remote(address) => Arc::new(remote::Bucket::open(&address, access)?),
+    })
 }

@@ -85,7 +85,7 @@ impl Finding {
 /// # Errors
 /// What keeps it from running: no store, no such sample, stdout that cannot be written.
 pub fn verify(args: &VerifyArgs) -> Result<bool> {
-    let objects = store::open(&args.store)?;
+    let objects = store::open(&args.store, &config::access(&args.access))?;
     let layout = match layout::open(&*objects, &FileNames::Auto) {
         Ok(opened) => opened.layout,
         // A manifest that is there and wrong is what this command looks for.

@@ -1,6 +1,8 @@
 //! What several tests need: the golden data, stores in a directory of one's own, real mounts, Python.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod s3;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -126,9 +128,14 @@ pub struct Mount {
 impl Mount {
     /// Mounts a store and waits until it answers.
     pub fn new(store: &Path, options: &[&str]) -> Self {
+        Self::of(store, options)
+    }
+
+    /// Mounts the store at a path or URL, with the test server's key in the environment.
+    pub fn of(store: impl AsRef<OsStr>, options: &[impl AsRef<OsStr>]) -> Self {
         let dir = tempfile::Builder::new().prefix("samplefs-test-").tempdir().unwrap();
         let mut command = samplefs(["mount"]);
-        command.arg(store).arg(dir.path()).args(options);
+        command.arg(store).arg(dir.path()).args(options).envs(s3::environment());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut first = String::new();
