@@ -115,4 +115,7 @@ pub struct ArrayRef {
     pub dim: u32,
     /// The stored type.
     pub dtype: DType,
+    /// Rows of a chunk and of an object, as the store's index tells them; its metadata decides. Zero
+    /// where the index does not tell.
+    pub grid: [u64; 2],
 }

@@ -11,6 +11,7 @@ use access::AccessArgs;
 
 use crate::convert::cli::ConvertArgs;
 use crate::demo::DemoArgs;
+use crate::fs::Prefetch;
 
 /// Mounts a chunked Zarr store of training samples and shows every sample as the plain files
 /// that existing code already reads.
@@ -90,11 +91,17 @@ pub struct MountArgs {
     #[arg(long, value_name = "N")]
     pub gid: Option<u32>,
 
-    /// Memory for decoded chunks, such as 512M or 2G.
-    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = size)]
-    pub cache_size: usize,
+    /// Memory for all that is held of the store, decoded, encoded and under way, such as 512M or 2G.
+    /// [default: an eighth of what is available, 128M to 2G]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory_target: Option<usize>,
 
-    /// Threads that answer requests. [default: one a CPU, at least 2]
+    /// Read before anyone asks: auto for remote stores as long as readers go from field to field of a
+    /// sample, off, or always so many bytes of each field.
+    #[arg(long, value_name = "auto|off|SIZE", default_value = "auto", value_parser = prefetch)]
+    pub prefetch: Prefetch,
+
+    /// Threads that answer requests. [default: one a CPU, at least 2; 32 for remote stores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 
@@ -299,6 +306,14 @@ fn range(typed: &str) -> Result<Range<u64>, String> {
     let ends = typed.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
     ends.filter(|range| range.start <= range.end)
         .ok_or_else(|| format!("{typed:?} is no range of bytes, such as 0..4096"))
+}
+
+fn prefetch(typed: &str) -> Result<Prefetch, String> {
+    match typed {
+        "auto" => Ok(Prefetch::Auto),
+        "off" => Ok(Prefetch::Off),
+        bytes => size(bytes).map(|bytes| Prefetch::Always(bytes as u64)),
+    }
 }
 
 fn positive(typed: &str) -> Result<usize, String> {

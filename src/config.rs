@@ -11,6 +11,7 @@ use crate::format::Format;
 use crate::fs;
 use crate::fuse::{MountOptions, mounts};
 use crate::layout::names::FileNames;
+use crate::memory;
 use crate::store::access::{Access, PREFIXES};
 
 /// The names that `--filemap` takes beside the known FileMaps and a file's path.
@@ -64,6 +65,23 @@ pub fn workers(typed: Option<u16>) -> usize {
     typed.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from)
 }
 
+/// How a mount's memory is shared out: one part of four for bytes that come ahead of their readers, the
+/// rest for chunks, indexes and metadata.
+pub struct Shares {
+    /// Bytes for what has been read.
+    pub cache: usize,
+    /// Bytes for what has been asked for.
+    pub ahead: u64,
+}
+
+impl Shares {
+    /// The shares of a target.
+    pub fn of(target: Option<usize>) -> Self {
+        let target = target.unwrap_or_else(memory::target);
+        Self { cache: target - target / 4, ahead: target as u64 / 4 }
+    }
+}
+
 /// How a store is to be seen, with so many bytes for decoded chunks and metadata.
 ///
 /// # Errors
@@ -74,22 +92,23 @@ pub fn view_of_store(args: &ViewArgs, cache: usize) -> Result<fs::Options> {
         FormatArg::Npy => &[Format::Npy],
         FormatArg::Both => &[Format::Pt, Format::Npy],
     };
-    Ok(fs::Options { names: file_names(&args.filemap)?, formats, cache })
+    Ok(fs::Options { names: file_names(&args.filemap)?, formats, cache, prefetch: fs::Prefetch::Auto })
 }
 
 /// How and where to mount; `source` is the store's location.
 ///
 /// # Errors
 /// A mount point that does not exist.
-pub fn mount_options(args: &MountArgs, source: String) -> Result<MountOptions> {
+pub fn mount_options(args: &MountArgs, source: String, is_far: bool) -> Result<MountOptions> {
     let owner = (
         args.uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()),
         args.gid.unwrap_or_else(|| rustix::process::getegid().as_raw()),
     );
     // A request spends its time in decoding, so one thread a CPU; with a second thread one slow
-    // store request does not stop the rest.
+    // store request does not stop the rest. Far away all are slow, and threads wait rather than work.
+    let least = if is_far { 32 } else { 2 };
     let cpus = available_parallelism().map_or(2, usize::from);
-    let threads = args.threads.map_or(cpus.max(2), usize::from);
+    let threads = args.threads.map_or(cpus.max(least), usize::from);
     Ok(MountOptions {
         target: mount_point(&args.mountpoint)?,
         source,

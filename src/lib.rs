@@ -23,7 +23,7 @@
 //! | reading | [`read`] |
 //! | where | [`layout`] (kinds of stores), [`store`] (objects, arrays, shards, the manifest) |
 //! | what | [`tree`], [`catalog`] |
-//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`]; for commands: [`output`], [`parallel`], [`progress`] |
+//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`]; [`memory`]; for commands: [`output`], [`parallel`], [`progress`] |
 
 // Stored values are little-endian, and rows are handed on as they are.
 #[cfg(target_endian = "big")]
@@ -43,6 +43,7 @@ pub mod fuse;
 pub mod inspect;
 pub mod layout;
 pub mod list;
+pub mod memory;
 pub mod mount;
 pub mod output;
 pub mod parallel;

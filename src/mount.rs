@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::cli::{MountArgs, UnmountArgs};
-use crate::config;
+use crate::config::{self, Shares};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::Filesystem;
+use crate::fs::{self, Filesystem};
 use crate::fuse::{self, mounts};
 use crate::output;
+use crate::store::access::Access;
 use crate::store::counted::Counted;
 use crate::store::{self, Objects};
 
@@ -30,10 +31,12 @@ pub fn mount(args: &MountArgs) -> Result<()> {
         // Out of the terminal's session: closing it must not end the mount.
         rustix::process::setsid().map_err(|e| Error::io("leave the session", &e.into()))?;
     }
-    let view = config::view_of_store(&args.view, args.cache_size)?;
-    let counted = Arc::new(Counted::new(store::open(&args.store, &config::access(&args.access))?));
+    let shares = Shares::of(args.memory_target);
+    let view = fs::Options { prefetch: args.prefetch, ..config::view_of_store(&args.view, shares.cache)? };
+    let access = Access { ahead_budget: shares.ahead, ..config::access(&args.access) };
+    let counted = Arc::new(Counted::new(store::open(&args.store, &access)?));
     let location = counted.location();
-    let options = config::mount_options(args, location.clone())?;
+    let options = config::mount_options(args, location.clone(), counted.is_far())?;
     if mounts::clear_dead(&options.target)? {
         tracing::info!("cleared a dead mount at {}", options.target.display());
     }

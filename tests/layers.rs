@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// The rooms of each layer, the lowest first. A room may import from its own layer and from below.
 const LAYERS: [&[&str]; 8] = [
-    &["error", "dtype", "rows", "format", "filemap", "subsample", "output", "parallel", "progress"],
+    &["error", "dtype", "rows", "format", "filemap", "subsample", "memory", "output", "parallel", "progress"],
     &["catalog", "tree"],
     &["store", "layout"],
     &["read"],

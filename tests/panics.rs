@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use samplefs::error::Result;
 use samplefs::format::Format;
-use samplefs::fs::{Filesystem, Options};
+use samplefs::fs::{Filesystem, Options, Prefetch};
 use samplefs::fuse::{self, MountOptions, mounts};
 use samplefs::layout::names::FileNames;
 use samplefs::store::local::Local;
@@ -43,7 +43,8 @@ impl Objects for Defective {
 fn a_panic_costs_one_request_and_the_mount_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let objects = Arc::new(Defective(Local::open(&common::data("golden/drivaer_store")).unwrap()));
-    let options = Options { names: FileNames::Auto, formats: &[Format::Pt], cache: 1 << 20 };
+    let options =
+        Options { names: FileNames::Auto, formats: &[Format::Pt], cache: 1 << 20, prefetch: Prefetch::Auto };
     let filesystem = Arc::new(Filesystem::open(objects, &options).unwrap());
     let options = MountOptions {
         target: dir.path().canonicalize().unwrap(),

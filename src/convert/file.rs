@@ -9,8 +9,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::tensor::{Layout, Tensor};
-use super::{memory, read_npy, read_pt};
+use super::{read_npy, read_pt};
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// Bytes of a known length that can be read anywhere.
 pub trait Input {

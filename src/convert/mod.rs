@@ -8,7 +8,6 @@ pub mod cast;
 pub mod cli;
 pub mod failure;
 pub mod file;
-mod memory;
 mod metadata;
 mod read_npy;
 mod read_pt;
@@ -30,6 +29,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::output;
 use crate::progress::Progress;
 use crate::store::manifest::{DomainGrid, Entries};

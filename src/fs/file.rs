@@ -1,8 +1,9 @@
 //! A virtual file: prefix, payload and suffix, and any slice of the three.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use super::follow::Stride;
 use crate::error::Result;
 use crate::format::{Format, Frame};
 use crate::read::explain::Plan;
@@ -12,7 +13,8 @@ use crate::read::{Payload, Reader};
 pub struct File {
     format: Format,
     frame: Frame,
-    payload: Payload,
+    payload: Arc<Payload>,
+    stride: Stride,
     /// What stands behind the payload; made when first read, for its checksum may need the store.
     suffix: OnceLock<Vec<u8>>,
 }
@@ -21,7 +23,7 @@ impl File {
     /// A file of that format around a payload.
     pub fn new(format: Format, payload: Payload) -> Self {
         let frame = format.frame(payload.rows.total(), payload.array.dim, payload.array.dtype);
-        Self { format, frame, payload, suffix: OnceLock::new() }
+        Self { format, frame, payload: Arc::new(payload), stride: Stride::default(), suffix: OnceLock::new() }
     }
 
     /// Its size in bytes.
@@ -62,14 +64,24 @@ impl File {
     /// # Errors
     /// What reading metadata and shard indexes says.
     pub fn explain(&self, reader: &Reader, wanted: &Range<u64>) -> Result<Plan> {
-        let start = self.frame.prefix.len() as u64;
-        let end = start + self.frame.payload;
-        let within = |at: u64| at.clamp(start, end) - start;
-        let mut plan = reader.explain(&self.payload, within(wanted.start)..within(wanted.end))?;
+        let mut plan = reader.explain(&self.payload, self.within(wanted))?;
+        let end = self.frame.prefix.len() as u64 + self.frame.payload;
         if self.format == Format::Pt && overlap(wanted, end..self.size()).is_some() {
             reader.explain_crc32(&self.payload, &mut plan)?;
         }
         Ok(plan)
+    }
+
+    /// The bytes `wanted` of the file as bytes of its payload; empty where they are none of it.
+    pub fn within(&self, wanted: &Range<u64>) -> Range<u64> {
+        let start = self.frame.prefix.len() as u64;
+        let within = |at: u64| at.clamp(start, start + self.frame.payload) - start;
+        within(wanted.start)..within(wanted.end)
+    }
+
+    /// How it is being read.
+    pub fn stride(&self) -> &Stride {
+        &self.stride
     }
 
     /// The parts that the file consists of.
@@ -78,7 +90,7 @@ impl File {
     }
 
     /// What it shows.
-    pub fn payload(&self) -> &Payload {
+    pub fn payload(&self) -> &Arc<Payload> {
         &self.payload
     }
 

@@ -4,16 +4,19 @@
 
 mod describe;
 pub mod file;
+mod follow;
 mod listing;
 mod views;
 
 pub use describe::{Described, Shown};
+pub use follow::Prefetch;
 pub use listing::Listed;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use file::File;
+use follow::Prefetcher;
 use views::Views;
 
 use crate::catalog::{Catalog, FieldId, SampleId};
@@ -21,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::layout::names::FileNames;
 use crate::layout::{self, StoreLayout};
-use crate::read::cache::Cache;
+use crate::read::cache::{Cache, Got};
 use crate::read::plan::Rows;
 use crate::read::{Payload, Reader};
 use crate::store::{Objects, Part, PlainFile};
@@ -39,7 +42,8 @@ const FILES_BUDGET: usize = 32 << 20;
 pub struct Filesystem {
     layout: Arc<dyn StoreLayout>,
     objects: Arc<dyn Objects>,
-    reader: Reader,
+    reader: Arc<Reader>,
+    prefetcher: Option<Prefetcher>,
     dirs: Dirs,
     numbers: Numbers,
     plain: Vec<PlainFile>,
@@ -82,6 +86,8 @@ pub struct Options {
     pub formats: &'static [Format],
     /// Bytes of decoded chunks and metadata to keep in memory.
     pub cache: usize,
+    /// Whether to read before anyone asks.
+    pub prefetch: Prefetch,
 }
 
 impl Filesystem {
@@ -97,10 +103,23 @@ impl Filesystem {
         let dirs = Dirs::new(catalog).map_err(within)?;
         let numbers = Numbers::new(dirs.count(), catalog.ids.len(), catalog.fields.len(), plain.len());
         let views = Views::new(numbers.slots());
-        let reader = Reader::new(Arc::clone(&objects), options.cache);
+        let reader = Arc::new(Reader::new(Arc::clone(&objects), options.cache));
+        let prefetcher = Prefetcher::new(options.prefetch, objects.is_far(), &reader)?;
         let files = Cache::new(FILES_BUDGET);
         let formats = options.formats;
-        let fs = Self { layout, objects, reader, dirs, numbers, plain, formats, views, files, modified };
+        let fs = Self {
+            layout,
+            objects,
+            reader,
+            prefetcher,
+            dirs,
+            numbers,
+            plain,
+            formats,
+            views,
+            files,
+            modified,
+        };
         fs.check_collisions().map_err(|e| e.within(fs.objects.location()))?;
         Ok(fs)
     }
@@ -247,7 +266,14 @@ impl Filesystem {
                     let weight = file.weight();
                     Ok((file, weight))
                 });
-                file.and_then(|file| file.value().read(&self.reader, offset, length, out)).map_err(|e| {
+                let read = |file: Got<File>| {
+                    let new = matches!(file, Got::Loaded(_));
+                    let file = file.value();
+                    let wanted = offset..offset.saturating_add(length as u64);
+                    self.read_ahead((sample, field, format, view), &file, new, &wanted);
+                    file.read(&self.reader, offset, length, out)
+                };
+                file.and_then(read).map_err(|e| {
                     let (id, field) = (self.catalog().id(sample), &self.catalog().field(field).canonical);
                     e.within(format!("sample {id}, field {field}"))
                 })

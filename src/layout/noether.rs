@@ -21,6 +21,8 @@ pub struct Noether {
     arrays: Vec<String>,
     /// Groups that are not called `<id>.zarr`.
     groups: HashMap<SampleId, String>,
+    /// The largest shard of those that do not hold all of their array.
+    shard_cap: Option<u64>,
 }
 
 impl Noether {
@@ -54,6 +56,7 @@ impl Noether {
         catalog.names_from = name_files(&mut catalog.fields, names, &manifest)?;
 
         let mut groups = HashMap::new();
+        let mut shard_cap = None;
         let samples = manifest.samples.0;
         if samples.len() >= u32::MAX as usize {
             return Err(Error::invalid(format!("{} samples are more than 2^32 - 2", samples.len())));
@@ -73,6 +76,9 @@ impl Noether {
             }
             for (d, domain) in catalog.domains.iter().enumerate() {
                 let grid = entry.domains.get(&domain.name).map(|raw| {
+                    if raw.shard_points < raw.n_points {
+                        shard_cap = shard_cap.max(Some(raw.shard_points));
+                    }
                     let fields = catalog.fields.iter().filter(|f| f.domain == d);
                     grid(raw, fields).map_err(|e| here(e.within(format!("domain {}", domain.name))))
                 });
@@ -80,7 +86,7 @@ impl Noether {
             }
             catalog.ids.push(id.into_boxed_str());
         }
-        Ok(Self { catalog, arrays, groups })
+        Ok(Self { catalog, arrays, groups, shard_cap })
     }
 }
 
@@ -90,7 +96,12 @@ impl StoreLayout for Noether {
     }
 
     fn extent(&self, sample: SampleId, field: FieldId) -> Extent {
-        let rows = self.catalog.grid(sample, field).map_or(0, |grid| grid.points);
+        let grid = self.catalog.grid(sample, field);
+        let rows = grid.map_or(0, |grid| grid.points);
+        let of_grid = |grid: Grid| {
+            let (chunk, all) = (grid.chunk.get(), grid.chunks().saturating_mul(grid.chunk.get()));
+            [chunk, self.shard_cap.map_or(all, |cap| all.min(cap.next_multiple_of(chunk)))]
+        };
         let described = self.catalog.field(field);
         let group = self.groups.get(&sample).cloned();
         let array = ArrayRef {
@@ -100,6 +111,7 @@ impl StoreLayout for Noether {
             rows,
             dim: described.dim,
             dtype: described.dtype,
+            grid: grid.map_or([0; 2], of_grid),
         };
         Extent { array, rows: 0..rows }
     }

@@ -84,6 +84,17 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         Ok(Got::Loaded(value))
     }
 
+    /// The value of `key`, if it is there. Looking does not count as use.
+    pub fn peek(&self, key: &K) -> Option<Arc<V>> {
+        self.state().ready.peek(key).map(|(value, _)| Arc::clone(value))
+    }
+
+    /// Whether the value of `key` is there or on its way.
+    pub fn contains(&self, key: &K) -> bool {
+        let state = self.state();
+        state.ready.contains(key) || state.loading.contains_key(key)
+    }
+
     /// Bytes held.
     pub fn weight(&self) -> usize {
         self.state().weight

@@ -29,19 +29,19 @@ thread_local! {
 pub struct Reader {
     pub(super) objects: Arc<dyn Objects>,
     /// By path. All arrays of a sample lie in one group.
-    groups: Cache<String, Group>,
+    pub(super) groups: Cache<String, Group>,
     /// By array.
-    arrays: Cache<u64, Array>,
+    pub(super) arrays: Cache<u64, Array>,
     /// By array and object.
-    indexes: Cache<(u64, u64), ShardIndex>,
+    pub(super) indexes: Cache<(u64, u64), ShardIndex>,
     /// By array and chunk, in the stored type: half the size of what is served, and good for every format.
-    chunks: Cache<(u64, u64), Chunk>,
+    pub(super) chunks: Cache<(u64, u64), Chunk>,
     /// What was done, for those who watch.
     pub counters: Counters,
 }
 
 /// A decoded chunk.
-enum Chunk {
+pub(super) enum Chunk {
     /// Its values, the padding of the last chunk included.
     Values(Vec<u8>),
     /// It is not stored: every value is the fill value.
@@ -111,8 +111,11 @@ impl Reader {
         if out.is_empty() {
             return Ok(());
         }
-        let array = self.array(payload)?;
         let range = offset..offset + out.len() as u64;
+        if self.objects.is_far() {
+            self.expect(payload, range.clone(), false)?;
+        }
+        let array = self.array(payload)?;
         let mut rest = out;
         for piece in payload.rows.pieces(range.clone(), payload.row_size(), array.chunk_rows) {
             let (here, after) = rest.split_at_mut(piece.within.len());
@@ -187,7 +190,7 @@ impl Reader {
         group.map(Got::value)
     }
 
-    fn chunk(&self, array: &Array, index: u64) -> Result<Arc<Chunk>> {
+    pub(super) fn chunk(&self, array: &Array, index: u64) -> Result<Arc<Chunk>> {
         let load = || {
             let chunk = self
                 .load(array, index)
@@ -230,7 +233,7 @@ impl Reader {
         let place = array.place(index);
         let path = array.object_path(place.object);
         let (Some(slot), Some(layout)) = (place.slot, array.shards()) else {
-            let limit = array.codec.decoded_size() as u64 * 2 + (1 << 20);
+            let limit = array.chunk_limit();
             return Ok(self.objects.read(&path, Part::Whole { limit }, None, encoded)?.is_some());
         };
         let shard = self.shard(array.id, place.object, layout, &path)?;

@@ -141,6 +141,11 @@ impl Array {
         self.chunk_rows.min(self.rows.saturating_sub(chunk * self.chunk_rows))
     }
 
+    /// The most that the object of a chunk of an array without shards can have.
+    pub fn chunk_limit(&self) -> u64 {
+        self.codec.decoded_size() as u64 * 2 + (1 << 20)
+    }
+
     /// Stored bytes of a row.
     pub fn row_size(&self) -> usize {
         self.dim as usize * self.dtype.size()

@@ -48,8 +48,8 @@ impl Objects for Counted {
         Ok(found)
     }
 
-    fn expect(&self, wanted: &[Wanted], ahead: bool) {
-        self.inner.expect(wanted, ahead);
+    fn expect(&self, wanted: &[Wanted], ahead: bool) -> bool {
+        self.inner.expect(wanted, ahead)
     }
 
     fn is_far(&self) -> bool {

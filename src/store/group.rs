@@ -37,7 +37,7 @@ impl Group {
     /// # Errors
     /// When there is none or it describes no Zarr v3 group.
     pub fn read(objects: &dyn Objects, path: &str) -> Result<Self> {
-        let path = format!("{path}/zarr.json");
+        let path = metadata_path(path);
         let json = read_metadata(objects, &path)?;
         let group: GroupJson = serde_json::from_slice(&json)
             .map_err(|e| Error::invalid(format!("{path}: no Zarr group metadata: {e}")))?;
@@ -96,6 +96,11 @@ impl Group {
     pub fn weight(&self) -> usize {
         self.nodes.iter().map(|(name, node)| name.len() + node.get().len() + 64).sum()
     }
+}
+
+/// Where the metadata of a group is.
+pub fn metadata_path(group: &str) -> String {
+    format!("{group}/zarr.json")
 }
 
 fn read_metadata(objects: &dyn Objects, path: &str) -> Result<Vec<u8>> {

@@ -43,8 +43,10 @@ pub trait Objects: Send + Sync {
 
     /// Says that these will be read soon, so that a store far away can begin. Those that are `ahead` of
     /// their reader must not delay what is demanded, and may be left out. What is read afterwards is the
-    /// same with and without it.
-    fn expect(&self, _wanted: &[Wanted], _ahead: bool) {}
+    /// same with and without it. False when something was left out for want of room.
+    fn expect(&self, _wanted: &[Wanted], _ahead: bool) -> bool {
+        true
+    }
 
     /// Whether a request takes so long that readers should say early what they will want.
     fn is_far(&self) -> bool {

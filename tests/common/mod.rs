@@ -1,6 +1,7 @@
 //! What several tests need: the golden data, stores in a directory of one's own, real mounts, Python.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod proxy;
 pub mod s3;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use samplefs::dtype::DType;
 use samplefs::error::Result;
 use samplefs::filemap::FileMap;
 use samplefs::format::Format;
-use samplefs::fs::{Attributes, Filesystem, Options, ROOT};
+use samplefs::fs::{Attributes, Filesystem, Options, Prefetch, ROOT};
 use samplefs::layout::names::FileNames;
 use samplefs::read::{Payload, Reader};
 use samplefs::store::Objects;
@@ -218,7 +219,7 @@ pub fn python(script: &str) -> Command {
 /// A store opened in this process, and the count of what is asked of it.
 pub fn open(store: &Path, formats: &'static [Format], cache: usize) -> Result<(Filesystem, Arc<Counted>)> {
     let counted = Arc::new(Counted::new(Arc::new(Local::open(store)?)));
-    let options = Options { names: FileNames::Auto, formats, cache };
+    let options = Options { names: FileNames::Auto, formats, cache, prefetch: Prefetch::Auto };
     let fs = Filesystem::open(Arc::clone(&counted) as Arc<dyn Objects>, &options)?;
     Ok((fs, counted))
 }

@@ -146,10 +146,12 @@ impl Objects for Bucket {
         Ok(Some(body.found.clone()))
     }
 
-    fn expect(&self, wanted: &[Wanted], ahead: bool) {
-        for transfer in self.transfers.expect(wanted, ahead) {
+    fn expect(&self, wanted: &[Wanted], ahead: bool) -> bool {
+        let (begun, all) = self.transfers.expect(wanted, ahead);
+        for transfer in begun {
             self.begin(transfer, ahead);
         }
+        all
     }
 
     fn is_far(&self) -> bool {

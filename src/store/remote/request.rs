@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
-/// How long an attempt waits for the next bytes, unless all attempts together have less.
-const SILENCE: Duration = Duration::from_secs(10);
+/// The part of all its time that a request waits for the next bytes of one attempt: 10 s of a minute.
+const ATTEMPTS: u32 = 6;
 
 /// Bytes a second below which a body counts as stalled, though it trickles.
 const SLOWEST: u64 = 64 << 10;
@@ -243,7 +243,7 @@ impl Requests {
     }
 
     fn silence(&self) -> Duration {
-        SILENCE.min(self.patience)
+        self.patience / ATTEMPTS
     }
 
     fn location(&self, path: &str) -> Result<Path> {

@@ -138,9 +138,10 @@ impl Transfers {
 
     /// The transfers that must be begun so that all of this comes: what lies near each other in one
     /// object comes together, what is under way does not come again. What is `ahead` of its reader and
-    /// does not fit into the budget is left out.
-    pub fn expect(&self, wanted: &[Wanted], ahead: bool) -> Vec<Arc<Transfer>> {
+    /// does not fit into the budget is left out; whether nothing was.
+    pub fn expect(&self, wanted: &[Wanted], ahead: bool) -> (Vec<Arc<Transfer>>, bool) {
         let mut begun = Vec::new();
+        let mut all = true;
         let mut evicted = Vec::new();
         let mut table = self.table();
         let missing = wanted.iter().filter(|w| table.find(&w.path, &w.part, w.version.as_ref()).is_none());
@@ -154,6 +155,7 @@ impl Transfers {
                     Part::Whole { limit } => *limit,
                 };
                 if !table.reserve(weight, self.budget, &mut evicted) && ahead {
+                    all = false;
                     continue;
                 }
                 let Wanted { path, version, .. } = run[0];
@@ -168,7 +170,7 @@ impl Transfers {
         for transfer in evicted {
             self.count_waste(&transfer);
         }
-        begun
+        (begun, all)
     }
 
     /// Ends a transfer: those who wait have their answer, and one that came ahead is kept for who will ask.
@@ -310,7 +312,7 @@ mod tests {
         let far = 10 << 20;
         let wanted = [span("a", 100..200), span("a", far..far + 10), span("a", 0..100), span("b", 200..300)];
         let parts: Vec<_> =
-            transfers.expect(&wanted, true).iter().map(|t| (t.path.clone(), t.part.clone())).collect();
+            transfers.expect(&wanted, true).0.iter().map(|t| (t.path.clone(), t.part.clone())).collect();
         let part = |path: &str, range| (path.to_owned(), Part::Span(range));
         assert_eq!(parts, [part("a", 0..200), part("a", far..far + 10), part("b", 200..300)]);
     }
@@ -318,8 +320,8 @@ mod tests {
     #[test]
     fn what_is_under_way_is_not_asked_for_again() {
         let transfers = Transfers::new(1 << 30);
-        let [transfer] = &transfers.expect(&[span("a", 0..100)], true)[..] else { panic!("one request") };
-        assert!(transfers.expect(&[span("a", 10..20)], true).is_empty());
+        let [transfer] = &transfers.expect(&[span("a", 0..100)], true).0[..] else { panic!("one request") };
+        assert!(transfers.expect(&[span("a", 10..20)], true).0.is_empty());
         let (found, begin) = transfers.demand("a", &Part::Span(10..20), Some(&version()));
         assert!(Arc::ptr_eq(transfer, &found) && !begin);
         let other = Version::Tag("\"other\"".into());
@@ -334,7 +336,7 @@ mod tests {
     fn an_object_that_has_come_whole_answers_for_all_its_parts() {
         let transfers = Transfers::new(1 << 30);
         let whole = Wanted { path: "a".into(), part: Part::Whole { limit: 1000 }, version: None };
-        let begun = transfers.expect(&[whole], true);
+        let begun = transfers.expect(&[whole], true).0;
         transfers.land(&begun[0], Ok(Some(body(0..50, 50))));
         for part in [Part::Last(50), Part::Span(3..50), Part::Whole { limit: 50 }] {
             assert!(!transfers.demand("a", &part, None).1, "{part:?}");
@@ -345,14 +347,14 @@ mod tests {
     #[test]
     fn what_was_taken_and_what_failed_leaves_and_what_nobody_took_is_counted() {
         let transfers = Transfers::new(100);
-        let begun = transfers.expect(&[span("a", 0..60)], true);
+        let begun = transfers.expect(&[span("a", 0..60)], true).0;
         transfers.land(&begun[0], Ok(Some(body(0..60, 60))));
-        assert!(transfers.expect(&[span("b", 0..101)], true).is_empty(), "more than the budget");
-        assert_eq!(transfers.expect(&[span("b", 0..50)], true).len(), 1);
+        assert!(transfers.expect(&[span("b", 0..101)], true).0.is_empty(), "more than the budget");
+        assert_eq!(transfers.expect(&[span("b", 0..50)], true).0.len(), 1);
         assert_eq!((transfers.table().weight, transfers.wasted.load(Ordering::Relaxed)), (50, 60));
         let transfers = Transfers::new(100);
 
-        let begun = transfers.expect(&[span("a", 0..60)], true);
+        let begun = transfers.expect(&[span("a", 0..60)], true).0;
         transfers.land(&begun[0], Ok(Some(body(0..60, 60))));
         let (transfer, _) = transfers.demand("a", &Part::Span(0..30), Some(&version()));
         transfers.took(&transfer, 30);
@@ -360,7 +362,7 @@ mod tests {
         transfers.took(&transfer, 30);
         assert_eq!(transfers.table().weight, 0);
 
-        let begun = transfers.expect(&[span("a", 0..60)], true);
+        let begun = transfers.expect(&[span("a", 0..60)], true).0;
         transfers.land(&begun[0], Err(Error::invalid("broken")));
         assert_eq!(transfers.table().weight, 0);
         assert!(transfers.demand("a", &Part::Span(0..60), Some(&version())).1);

@@ -38,6 +38,13 @@ pub fn workers(wanted: usize, largest: u64, memory: Option<u64>) -> usize {
     wanted.min(usize::try_from(fitting).unwrap_or(usize::MAX)).max(1)
 }
 
+/// Bytes that a mount may hold unless told otherwise: an eighth of what is available, within reason.
+pub fn target() -> usize {
+    const LEAST: u64 = 128 << 20;
+    const MOST: u64 = 2 << 30;
+    available().map_or(LEAST, |bytes| (bytes / 8).clamp(LEAST, MOST)) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
