@@ -1,8 +1,12 @@
 //! Payload bytes: plan, fetch, decode, verify, serve.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
 
 use super::cache::{Cache, Got};
 use super::plan::{Piece, Rows};
@@ -13,11 +17,14 @@ use crate::rows;
 use crate::store::array::Array;
 use crate::store::group::Group;
 use crate::store::shard::{IndexLayout, ShardIndex};
-use crate::store::{Objects, Part};
+use crate::store::{Objects, Part, Version};
 use crate::subsample::Run;
 
 /// The share of the budget that metadata and shard indexes may take.
 const METADATA_SHARE: usize = 8;
+
+/// Objects whose versions are remembered: some 20 MB of them.
+const VERSIONS: NonZeroUsize = NonZeroUsize::new(1 << 18).unwrap();
 
 thread_local! {
     /// Where a thread puts a chunk before it is decoded: as large as the largest so far, kept for the
@@ -36,6 +43,9 @@ pub struct Reader {
     pub(super) indexes: Cache<(u64, u64), ShardIndex>,
     /// By array and chunk, in the stored type: half the size of what is served, and good for every format.
     pub(super) chunks: Cache<(u64, u64), Chunk>,
+    /// Which version of each object was read, by array and object. An index that has left the cache and is
+    /// read again must not bring another version into files that somebody has begun to read.
+    versions: Mutex<LruCache<(u64, u64), u64>>,
     /// What was done, for those who watch.
     pub counters: Counters,
 }
@@ -99,6 +109,7 @@ impl Reader {
             arrays: Cache::new(metadata / 4),
             indexes: Cache::new(metadata / 2),
             chunks: Cache::new(budget - metadata),
+            versions: Mutex::new(LruCache::new(VERSIONS)),
             counters: Counters::default(),
         }
     }
@@ -234,7 +245,11 @@ impl Reader {
         let path = array.object_path(place.object);
         let (Some(slot), Some(layout)) = (place.slot, array.shards()) else {
             let limit = array.chunk_limit();
-            return Ok(self.objects.read(&path, Part::Whole { limit }, None, encoded)?.is_some());
+            let found = self.objects.read(&path, Part::Whole { limit }, None, encoded)?;
+            return match found {
+                Some(found) => self.hold(array.id, place.object, &path, &found.version).map(|()| true),
+                None => Ok(false),
+            };
         };
         let shard = self.shard(array.id, place.object, layout, &path)?;
         let ShardIndex::Present { chunks, version, .. } = &*shard else { return Ok(false) };
@@ -256,14 +271,32 @@ impl Reader {
         let load = || {
             let mut bytes = Vec::new();
             let index = match self.objects.read(path, layout.part(), None, &mut bytes)? {
-                Some(found) => ShardIndex::parse(&bytes, layout, found.size, found.version)
-                    .map_err(|e| e.within(path))?,
+                Some(found) => {
+                    self.hold(array, object, path, &found.version)?;
+                    ShardIndex::parse(&bytes, layout, found.size, found.version)
+                        .map_err(|e| e.within(path))?
+                }
                 None => ShardIndex::Absent,
             };
             let weight = index.weight() + size_of::<ShardIndex>();
             Ok((index, weight))
         };
         self.indexes.get((array, object), load).map(Got::value)
+    }
+}
+
+impl Reader {
+    /// Holds the version of an object against the one that was read before.
+    fn hold(&self, array: u64, object: u64, path: &str, version: &Version) -> Result<()> {
+        let mut hasher = DefaultHasher::new();
+        version.hash(&mut hasher);
+        let version = hasher.finish();
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        if *versions.get_or_insert((array, object), || version) == version {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Changed, format!("{path} changed since it was first read"))
+            .hint("mount the store again to see its new content"))
     }
 }
 

@@ -125,7 +125,7 @@ pub struct Found {
 }
 
 /// The identity of an object's content, as far as the medium tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
     /// A file: device, inode, size, modification time in nanoseconds.
     File(u64, u64, u64, i128),

@@ -3,6 +3,7 @@
 
 pub mod proxy;
 pub mod s3;
+pub mod web;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
