@@ -2,24 +2,27 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::CommandFactory;
 use samplefs::cli::{Cli, Command};
-use samplefs::error::{Error, ErrorKind, Result};
-use samplefs::{convert, demo, inspect, list, mount, output, stats, telemetry, verify};
+use samplefs::config::settings;
+use samplefs::error::{ErrorKind, Result};
+use samplefs::{config, convert, demo, inspect, list, mount, output, stats, telemetry, verify};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli) {
+    match run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            complain(&error);
+            output::error(&error);
             ExitCode::from(exit_code(error.kind()))
         }
     }
 }
 
-/// Runs a command; its exit code.
-fn run(cli: &Cli) -> Result<u8> {
+/// Runs a command; its exit code. The environment is read here and nowhere below, but for what
+/// systemd and RUST_LOG say.
+fn run() -> Result<u8> {
+    let typed = Cli::command().get_matches();
+    let (cli, settings) = settings::complete(&typed, std::env::vars_os())?;
     let log_file = match &cli.command {
         Command::Mount(args) => args.log_file.as_deref(),
         _ => None,
@@ -35,18 +38,11 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Ls(args) => list::ls(args).map(|()| 0),
         Command::Cat(args) => list::cat(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args).map(|clean| if clean { 0 } else { verify::FINDINGS }),
+        Command::Config(command) => config::show::run(command, &settings).map(|()| 0),
     }
 }
 
 /// 2 for a request that cannot be meant, as clap does; 1 for all that went wrong.
 fn exit_code(kind: ErrorKind) -> u8 {
     if kind == ErrorKind::Usage { 2 } else { 1 }
-}
-
-/// An error and its remedy, where there is one.
-fn complain(error: &Error) {
-    output::say(format_args!("error: {error}"));
-    if let Some(hint) = error.remedy() {
-        output::say(format_args!("hint: {hint}"));
-    }
 }

@@ -1,6 +1,7 @@
 //! The `mount` and `unmount` commands.
 
 use std::io::{Read, Write, stdout};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,15 +24,14 @@ const READY: &[u8] = b"ready\n";
 /// # Errors
 /// Whatever keeps the mount from answering; afterwards only a mount that breaks down.
 pub fn mount(args: &MountArgs) -> Result<()> {
-    if args.daemon {
-        return in_background();
-    }
     if args.detached {
         // Out of the terminal's session: closing it must not end the mount.
         rustix::process::setsid().map_err(|e| Error::io("leave the session", &e.into()))?;
+    } else if args.daemon {
+        return in_background();
     }
     let view = config::view_of_store(&args.view, args.cache_size)?;
-    let counted = Arc::new(Counted::new(store::open(&args.store, &config::access(&args.access))?));
+    let counted = Arc::new(Counted::new(store::open(config::store(args)?, &config::access(&args.access))?));
     let location = counted.location();
     let options = config::mount_options(args, location.clone())?;
     if mounts::clear_dead(&options.target)? {
@@ -78,10 +78,12 @@ pub fn unmount(args: &UnmountArgs) -> Result<()> {
 fn in_background() -> Result<()> {
     let failed = |e: &std::io::Error| Error::io("start the background process", e);
     let program = std::env::current_exe().map_err(|e| failed(&e))?;
-    let typed =
-        std::env::args_os().skip(1).map(|arg| if arg == "--daemon" { "--detached".into() } else { arg });
+    // The same command, which the environment tells its part.
+    let mut typed = std::env::args_os();
     let mut child = Command::new(program)
+        .arg0(typed.next().unwrap_or_else(|| "samplefs".into()))
         .args(typed)
+        .env("SAMPLEFS_DETACHED", "true")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
