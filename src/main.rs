@@ -1,15 +1,21 @@
 //! The `samplefs` command.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use samplefs::cli::{Cli, Command};
 use samplefs::config::settings;
 use samplefs::error::{ErrorKind, Result};
-use samplefs::{config, convert, demo, inspect, list, mount, output, stats, telemetry, verify};
+use samplefs::{config, convert, demo, inspect, list, mount, mount8, output, stats, telemetry, verify};
 
 fn main() -> ExitCode {
-    match run() {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let (done, exit_code): (_, fn(ErrorKind) -> u8) = match mount8::request(&argv) {
+        Some(request) => (request.and_then(|r| run(&r.argv, r.fake)), mount8::exit_code),
+        None => (run(&argv, false), exit_code),
+    };
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             output::error(&error);
@@ -18,18 +24,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a command; its exit code. The environment is read here and nowhere below, but for what
-/// systemd and RUST_LOG say.
-fn run() -> Result<u8> {
-    let typed = Cli::command().get_matches();
+/// Runs a command, or only sees that it could be run; its exit code. The environment is read here and
+/// nowhere below, but for RUST_LOG and what systemd says.
+fn run(argv: &[OsString], fake: bool) -> Result<u8> {
+    let typed = Cli::command().get_matches_from(argv);
     let (cli, settings) = settings::complete(&typed, std::env::vars_os())?;
+    if fake {
+        return Ok(0);
+    }
     let log_file = match &cli.command {
         Command::Mount(args) => args.log_file.as_deref(),
         _ => None,
     };
     telemetry::init(cli.verbose, log_file)?;
     match &cli.command {
-        Command::Mount(args) => mount::mount(args).map(|()| 0),
+        Command::Mount(args) => mount::mount(args),
         Command::Unmount(args) => mount::unmount(args).map(|()| 0),
         Command::Convert(args) => convert::cli::run(args),
         Command::Demo(args) => demo::run(args),

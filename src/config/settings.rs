@@ -76,8 +76,24 @@ impl Definition {
 
     /// The setting of that name, if it is one that a file may have.
     pub fn kind(&self, name: &str) -> Option<Kind> {
-        let arg = self.0.get_arguments().find(|arg| arg.get_long() == Some(name))?;
+        let arg = self.arg(name)?;
         (name != CONFIG && !arg.is_hide_set()).then(|| kind(arg))
+    }
+
+    /// The setting of that name, if it is one that `mount -o` may have.
+    pub fn option(&self, name: &str) -> Option<Kind> {
+        let arg = self.arg(name)?;
+        let is_place = ["store", "mountpoint"].contains(&name);
+        (!is_place && !arg.is_hide_set()).then(|| kind(arg))
+    }
+
+    /// The setting as one would type it.
+    pub fn typed(&self, setting: &Setting) -> Vec<OsString> {
+        self.arg(&setting.name).map_or_else(Vec::new, |arg| options(arg, setting))
+    }
+
+    fn arg(&self, name: &str) -> Option<&Arg> {
+        self.0.get_arguments().find(|arg| is_setting(arg) && arg.get_long() == Some(name))
     }
 
     /// The known name that is nearest to one that is not known.
@@ -94,11 +110,9 @@ impl Definition {
     /// # Errors
     /// What is wrong with them.
     pub fn check(&self, setting: &Setting) -> std::result::Result<(), String> {
-        let arg = self.0.get_arguments().find(|arg| arg.get_long() == Some(&setting.name));
-        let Some(arg) = arg else { return Err("no such setting".to_owned()) };
         use Refusal::{InvalidUtf8, InvalidValue, ValueValidation};
         let mut typed = vec![OsString::new()];
-        typed.extend(options(arg, setting));
+        typed.extend(self.typed(setting));
         match self.0.clone().try_get_matches_from(typed) {
             Err(refused) if matches!(refused.kind(), InvalidValue | ValueValidation | InvalidUtf8) => {
                 Err(reason(&refused))
