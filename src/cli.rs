@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use access::AccessArgs;
 
+use crate::config::show::ConfigCommand;
 use crate::convert::cli::ConvertArgs;
 use crate::demo::DemoArgs;
 use crate::fs::Prefetch;
@@ -31,6 +32,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show a store as files, until it is unmounted or interrupted.
+    ///
+    /// Every option can also stand in a configuration file, under its long name (`memory-target = "2G"`),
+    /// and in the environment (SAMPLEFS_MEMORY_TARGET). The command line goes before the file, the file
+    /// before the environment.
     Mount(MountArgs),
     /// Take a mount away, also while files are open.
     #[command(visible_alias = "umount")]
@@ -56,16 +61,23 @@ pub enum Command {
     Cat(CatArgs),
     /// Read everything and hold it against all that is recorded: exit 0 when clean, 4 with findings.
     Verify(VerifyArgs),
+    /// Check a configuration file, or show what a mount would work with.
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 /// Options of `mount`.
 #[derive(Debug, Args)]
 pub struct MountArgs {
     /// The store: a path or a URL (s3://, gs://, az://, abfs://, oci://, http(s)://, file://).
-    pub store: String,
+    pub store: Option<String>,
 
     /// Where to mount it: a directory that exists.
-    pub mountpoint: PathBuf,
+    pub mountpoint: Option<PathBuf>,
+
+    /// Take what is not said here from this TOML file; `samplefs config check` holds it against what there is.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// How to show the store.
     #[command(flatten)]

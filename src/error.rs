@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The command line or a configuration asks for something that does not exist.
     Usage,
+    /// The system has no more to give: processes, threads, memory.
+    System,
     /// A defect of samplefs itself.
     Internal,
 }

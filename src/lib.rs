@@ -16,7 +16,7 @@
 //!
 //! | layer | rooms |
 //! |---|---|
-//! | entry | [`cli`] (what was typed), [`config`] (what it means), [`mount`], [`stats`], [`inspect`], [`list`] (`ls` and `cat`), [`verify`], [`telemetry`] |
+//! | entry | [`cli`] (what was typed), [`config`] (what it means), [`mount`], [`mount8`] (as mount(8) calls), [`stats`], [`inspect`], [`list`] (`ls` and `cat`), [`verify`], [`telemetry`] |
 //! | commands | [`convert`] (legacy trees to stores), [`demo`] (a small store of real physics) |
 //! | kernel | [`fuse`] |
 //! | filesystem | [`fs`] |
@@ -45,6 +45,7 @@ pub mod layout;
 pub mod list;
 pub mod memory;
 pub mod mount;
+pub mod mount8;
 pub mod output;
 pub mod parallel;
 pub mod progress;

@@ -1,32 +1,44 @@
 //! The `samplefs` command.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::CommandFactory;
 use samplefs::cli::{Cli, Command};
-use samplefs::error::{Error, ErrorKind, Result};
-use samplefs::{convert, demo, inspect, list, mount, output, stats, telemetry, verify};
+use samplefs::config::settings;
+use samplefs::error::{ErrorKind, Result};
+use samplefs::{config, convert, demo, inspect, list, mount, mount8, output, stats, telemetry, verify};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli) {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let (done, exit_code): (_, fn(ErrorKind) -> u8) = match mount8::request(&argv) {
+        Some(request) => (request.and_then(|r| run(&r.argv, r.fake)), mount8::exit_code),
+        None => (run(&argv, false), exit_code),
+    };
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            complain(&error);
+            output::error(&error);
             ExitCode::from(exit_code(error.kind()))
         }
     }
 }
 
-/// Runs a command; its exit code.
-fn run(cli: &Cli) -> Result<u8> {
+/// Runs a command, or only sees that it could be run; its exit code. The environment is read here and
+/// nowhere below, but for RUST_LOG and what systemd says.
+fn run(argv: &[OsString], fake: bool) -> Result<u8> {
+    let typed = Cli::command().get_matches_from(argv);
+    let (cli, settings) = settings::complete(&typed, std::env::vars_os())?;
+    if fake {
+        return Ok(0);
+    }
     let log_file = match &cli.command {
         Command::Mount(args) => args.log_file.as_deref(),
         _ => None,
     };
     telemetry::init(cli.verbose, log_file)?;
     match &cli.command {
-        Command::Mount(args) => mount::mount(args).map(|()| 0),
+        Command::Mount(args) => mount::mount(args),
         Command::Unmount(args) => mount::unmount(args).map(|()| 0),
         Command::Convert(args) => convert::cli::run(args),
         Command::Demo(args) => demo::run(args),
@@ -35,18 +47,11 @@ fn run(cli: &Cli) -> Result<u8> {
         Command::Ls(args) => list::ls(args).map(|()| 0),
         Command::Cat(args) => list::cat(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args).map(|clean| if clean { 0 } else { verify::FINDINGS }),
+        Command::Config(command) => config::show::run(command, &settings).map(|()| 0),
     }
 }
 
 /// 2 for a request that cannot be meant, as clap does; 1 for all that went wrong.
 fn exit_code(kind: ErrorKind) -> u8 {
     if kind == ErrorKind::Usage { 2 } else { 1 }
-}
-
-/// An error and its remedy, where there is one.
-fn complain(error: &Error) {
-    output::say(format_args!("error: {error}"));
-    if let Some(hint) = error.remedy() {
-        output::say(format_args!("hint: {hint}"));
-    }
 }

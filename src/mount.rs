@@ -1,6 +1,7 @@
 //! The `mount` and `unmount` commands.
 
 use std::io::{Read, Write, stdout};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,22 +20,22 @@ use crate::store::{self, Objects};
 /// What a background process says on its stdout when the mount answers.
 const READY: &[u8] = b"ready\n";
 
-/// Mounts a store and serves it until it is unmounted.
+/// Mounts a store and serves it until it is unmounted. The exit code: that of the background process
+/// when there is one that did not mount.
 ///
 /// # Errors
 /// Whatever keeps the mount from answering; afterwards only a mount that breaks down.
-pub fn mount(args: &MountArgs) -> Result<()> {
-    if args.daemon {
-        return in_background();
-    }
+pub fn mount(args: &MountArgs) -> Result<u8> {
     if args.detached {
         // Out of the terminal's session: closing it must not end the mount.
         rustix::process::setsid().map_err(|e| Error::io("leave the session", &e.into()))?;
+    } else if args.daemon {
+        return in_background();
     }
     let shares = Shares::of(args.memory_target);
     let view = fs::Options { prefetch: args.prefetch, ..config::view_of_store(&args.view, shares.cache)? };
     let access = Access { ahead_budget: shares.ahead, ..config::access(&args.access) };
-    let counted = Arc::new(Counted::new(store::open(&args.store, &access)?));
+    let counted = Arc::new(Counted::new(store::open(config::store(args)?, &access)?));
     let location = counted.location();
     let options = config::mount_options(args, location.clone(), counted.is_far())?;
     if mounts::clear_dead(&options.target)? {
@@ -42,8 +43,8 @@ pub fn mount(args: &MountArgs) -> Result<()> {
     }
     if let Some(mount) = mounts::at(&options.target)?.filter(mounts::Mount::is_fuse) {
         let target = options.target.display();
-        return Err(Error::usage(format!("{} is mounted at {target} already", mount.source))
-            .hint(format!("samplefs unmount {target}")));
+        let message = format!("{} is mounted at {target} already", mount.source);
+        return Err(Error::new(ErrorKind::Unavailable, message).hint(format!("samplefs unmount {target}")));
     }
     let fs = Arc::new(Filesystem::open(Arc::clone(&counted) as Arc<dyn Objects>, &view)?);
     let mounted = fuse::mount(Arc::clone(&fs), &options)?;
@@ -55,7 +56,7 @@ pub fn mount(args: &MountArgs) -> Result<()> {
     }
     let ended = mounted.wait();
     summarise(&fs, &mounted, &counted);
-    ended
+    ended.map(|()| 0)
 }
 
 /// Takes a mount away and waits until it is gone from the table.
@@ -78,13 +79,17 @@ pub fn unmount(args: &UnmountArgs) -> Result<()> {
 
 /// Starts this same command as a background process and returns when its mount answers. What goes
 /// wrong before, the process says itself on the stderr that it shares.
-fn in_background() -> Result<()> {
-    let failed = |e: &std::io::Error| Error::io("start the background process", e);
+fn in_background() -> Result<u8> {
+    let failed = |e: &std::io::Error| {
+        Error::new(ErrorKind::System, format!("cannot start the background process: {e}"))
+    };
     let program = std::env::current_exe().map_err(|e| failed(&e))?;
-    let typed =
-        std::env::args_os().skip(1).map(|arg| if arg == "--daemon" { "--detached".into() } else { arg });
+    // The same command, which the environment tells its part.
+    let mut typed = std::env::args_os();
     let mut child = Command::new(program)
+        .arg0(typed.next().unwrap_or_else(|| "samplefs".into()))
         .args(typed)
+        .env("SAMPLEFS_DETACHED", "true")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -94,10 +99,15 @@ fn in_background() -> Result<()> {
         out.read_to_end(&mut said).map_err(|e| failed(&e))?;
     }
     if said == READY {
-        return Ok(());
+        return Ok(0);
     }
     let status = child.wait().map_err(|e| failed(&e))?;
-    Err(Error::new(ErrorKind::Unavailable, format!("the background process did not mount: {status}")))
+    match status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code > 0) {
+        Some(code) => Ok(code),
+        None => {
+            Err(Error::new(ErrorKind::Unavailable, format!("the background process did not mount: {status}")))
+        }
+    }
 }
 
 /// Tells the process that waits that the mount answers, and lets go of all that it gave us.

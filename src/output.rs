@@ -29,6 +29,14 @@ pub fn say(line: impl Display) {
     _ = writeln!(stderr(), "{line}");
 }
 
+/// Says an error and its remedy, where there is one.
+pub fn error(error: &Error) {
+    say(format_args!("error: {error}"));
+    if let Some(hint) = error.remedy() {
+        say(format_args!("hint: {hint}"));
+    }
+}
+
 /// Writes a file that a command was asked for.
 ///
 /// # Errors

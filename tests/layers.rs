@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 8] = [
     &["fs"],
     &["fuse"],
     &["convert", "demo"],
-    &["telemetry", "cli", "config", "mount", "stats", "inspect", "list", "verify", "lib", "main"],
+    &["telemetry", "cli", "config", "mount", "mount8", "stats", "inspect", "list", "verify", "lib", "main"],
 ];
 
 /// Crates that one room alone may name.

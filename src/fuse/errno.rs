@@ -13,7 +13,11 @@ pub fn errno(kind: ErrorKind) -> Errno {
         ErrorKind::IsADirectory => Errno::EISDIR,
         ErrorKind::Changed => Errno::ESTALE,
         ErrorKind::Denied => Errno::EACCES,
-        ErrorKind::Invalid | ErrorKind::Unavailable | ErrorKind::Usage | ErrorKind::Internal => Errno::EIO,
+        ErrorKind::Invalid
+        | ErrorKind::Unavailable
+        | ErrorKind::Usage
+        | ErrorKind::System
+        | ErrorKind::Internal => Errno::EIO,
     }
 }
 

@@ -134,7 +134,8 @@ fn config(options: &MountOptions) -> Config {
     let source = options.source.replace(',', "_");
     config.mount_options = vec![
         MountOption::FSName(source),
-        MountOption::Subtype("samplefs".to_owned()),
+        // fuser's Subtype is fusermount3's alone; the kernel takes this too and shows fuse.samplefs.
+        MountOption::CUSTOM("subtype=samplefs".to_owned()),
         MountOption::RO,
         MountOption::NoSuid,
         MountOption::NoDev,

@@ -1,4 +1,10 @@
-//! What was typed, made into what it means.
+//! What was typed, completed from a configuration file and the environment, and made into what it
+//! means.
+
+mod file;
+mod secrets;
+pub mod settings;
+pub mod show;
 
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -95,10 +101,23 @@ pub fn view_of_store(args: &ViewArgs, cache: usize) -> Result<fs::Options> {
     Ok(fs::Options { names: file_names(&args.filemap)?, formats, cache, prefetch: fs::Prefetch::Auto })
 }
 
+/// The store to mount.
+///
+/// # Errors
+/// None was given.
+pub fn store(args: &MountArgs) -> Result<&str> {
+    args.store.as_deref().ok_or_else(|| missing("store"))
+}
+
+fn missing(setting: &str) -> Error {
+    Error::usage(format!("no {setting} is given"))
+        .hint(format!("samplefs mount STORE MOUNTPOINT, or `{setting}` in a file that --config names"))
+}
+
 /// How and where to mount; `source` is the store's location.
 ///
 /// # Errors
-/// A mount point that does not exist.
+/// A mount point that does not exist or is not given.
 pub fn mount_options(args: &MountArgs, source: String, is_far: bool) -> Result<MountOptions> {
     let owner = (
         args.uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()),
@@ -110,7 +129,7 @@ pub fn mount_options(args: &MountArgs, source: String, is_far: bool) -> Result<M
     let cpus = available_parallelism().map_or(2, usize::from);
     let threads = args.threads.map_or(cpus.max(least), usize::from);
     Ok(MountOptions {
-        target: mount_point(&args.mountpoint)?,
+        target: mount_point(args.mountpoint.as_deref().ok_or_else(|| missing("mountpoint"))?)?,
         source,
         allow_other: args.allow_other,
         owner,
