@@ -3,7 +3,7 @@
 pub mod access;
 pub mod address;
 pub mod array;
-mod blosc;
+pub mod blosc;
 pub mod codec;
 pub mod counted;
 pub mod group;
