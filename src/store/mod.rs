@@ -9,6 +9,7 @@ pub mod counted;
 pub mod group;
 pub mod local;
 pub mod manifest;
+pub mod manifest_text;
 mod remote;
 pub mod shard;
 
