@@ -57,8 +57,8 @@ fn permutations_are_those_that_torch_drew() {
     for record in records {
         let recipe = Recipe { shuffle_seed: record["shuffle_seed"].as_i64().unwrap(), ..shapenet() };
         let (sample, domain) = (record["sample_id"].as_str().unwrap(), record["domain"].as_str().unwrap());
-        let order = recipe.order(sample, domain, record["n"].as_u64().unwrap());
-        let bytes: Vec<u8> = order.iter().flat_map(|row| row.to_le_bytes()).collect();
+        let order = recipe.order(sample, domain, record["n"].as_u64().unwrap()).unwrap();
+        let bytes: Vec<u8> = order.iter().flat_map(|row| u64::from(*row).to_le_bytes()).collect();
         let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hash, record["sha256_int64_le"].as_str().unwrap(), "{sample} {domain}");
     }

@@ -88,11 +88,11 @@ fn check(name: &Path, content: &[u8]) -> bool {
     assert!(end <= content.len() as u64, "a storage that ends at {end}");
     let storage = content[record.start as usize..end as usize].to_vec();
     let tensor = Tensor::new(record.layout, storage).expect("a checked layout");
-    let rows = record.layout.rows as u64;
+    let rows = record.layout.rows;
     let mut values = Vec::new();
     for row in [0, rows / 2, rows.saturating_sub(1)].into_iter().filter(|row| *row < rows) {
         let columns = record.layout.columns.min(1000);
-        tensor.gather(&[row], columns, &mut values);
+        tensor.gather([row].into_iter(), columns, &mut values);
         assert_eq!(values.len(), columns * record.layout.dtype.size());
     }
     true

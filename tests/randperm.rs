@@ -22,8 +22,8 @@ fn every_recorded_sequence_of_draws_comes_out() {
         let mut prefixes = Mt19937::new(seed);
         for draw in sequence["draws"].as_array().unwrap() {
             let n = draw["n"].as_u64().unwrap();
-            let order = randperm(n, &mut generator);
-            let bytes: Vec<u8> = order.iter().flat_map(|index| index.to_le_bytes()).collect();
+            let order = randperm(n as u32, &mut generator);
+            let bytes: Vec<u8> = order.iter().flat_map(|index| u64::from(*index).to_le_bytes()).collect();
             let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
             assert_eq!(sha256, draw["sha256_int64_le"].as_str().unwrap(), "seed {seed}, n {n}");
             let expected = first(draw);

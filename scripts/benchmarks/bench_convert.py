@@ -114,7 +114,7 @@ def run():
             clear()
             figures[name][f"workers_{workers}"] = {"samplefs": ours, "zarr_python": theirs}
             ratio = theirs["median"] / ours["median"]
-            over = ours["cpu"]["median"] / pure["median"]
+            over = ours["cpu"]["median"] / pure["cpu"]["median"]
             speed, slow = megabytes / ours["median"], megabytes / theirs["median"]
             peak = f"{ours['peak_bytes'] / 1e6:.0f} MB"
             rows.append([f"samplefs, {workers} workers", f"{ratio:.1f} ×", f"{speed:.0f}", f"{over:.2f} ×", peak])

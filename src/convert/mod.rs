@@ -13,6 +13,7 @@ mod read_npy;
 mod read_pt;
 pub mod recipe;
 mod sample;
+mod shuffle;
 pub mod source;
 mod staging;
 pub mod tensor;

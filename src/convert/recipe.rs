@@ -108,7 +108,10 @@ impl Recipe {
     }
 
     /// As [`order`], with the recipe's seed.
-    pub fn order(&self, sample: &str, domain: &str, points: u64) -> Vec<u64> {
+    ///
+    /// # Errors
+    /// As [`order`].
+    pub fn order(&self, sample: &str, domain: &str, points: u64) -> Result<Vec<u32>> {
         order(self.shuffle_seed, sample, domain, points)
     }
 
@@ -166,10 +169,16 @@ impl Recipe {
 
 /// The permutation of a domain's points: stored row i is input row `order[i]`. The reference seeds
 /// torch's generator with a hash of seed, sample and domain.
-pub fn order(shuffle_seed: i64, sample: &str, domain: &str, points: u64) -> Vec<u64> {
+///
+/// # Errors
+/// More points than 32 bits count: 2^32 of them have 48 GiB of positions alone.
+pub fn order(shuffle_seed: i64, sample: &str, domain: &str, points: u64) -> Result<Vec<u32>> {
+    let points = u32::try_from(points).map_err(|_| {
+        Error::invalid(format!("{points} points, a domain of a sample has at most {}", u32::MAX))
+    })?;
     let hash = Sha256::digest(format!("{shuffle_seed}:{sample}:{domain}"));
     let seed = u64::from_le_bytes(std::array::from_fn(|i| hash[i])) % (i64::MAX as u64);
-    randperm(points, &mut Mt19937::new(seed))
+    Ok(randperm(points, &mut Mt19937::new(seed)))
 }
 
 /// Where a sample's group stands under the store's root.

@@ -1,6 +1,7 @@
 //! One sample: its fields, one after another, into a Zarr group.
 
 use std::fs;
+use std::mem;
 use std::ops::Range;
 use std::path::Path;
 
@@ -8,8 +9,9 @@ use super::cast::{self, OutOfRange};
 use super::failure::{Attempt, Failure};
 use super::metadata;
 use super::recipe::{Domain, Recipe};
+use super::shuffle::{Bands, Shuffle};
 use super::tensor::Tensor;
-use super::write::Array;
+use super::write::{Array, Shards, Writer};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::filemap::FieldSpec;
@@ -26,15 +28,21 @@ pub struct Written {
     pub bytes_out: u64,
 }
 
-/// Rows gathered before they are cast: few enough to stay in the second-level cache.
-const BLOCK: usize = 2048;
+/// Rows cast at a time: few enough to stay in the first-level cache.
+const BLOCK: usize = 1024;
 
-/// Memory that a worker uses again from field to field: the storage as it was read, and a block
-/// of rows in the source's type.
+/// Memory that a worker uses again from field to field.
 #[derive(Default)]
 pub struct Scratch {
+    /// The storage as it was read.
     storage: Vec<u8>,
+    /// All rows, on their way to their stored order.
+    bands: Vec<u8>,
+    /// A block of rows before their cast.
     rows: Vec<u8>,
+    /// A block of rows after their cast.
+    cast: Vec<u8>,
+    writer: Writer,
 }
 
 /// Writes the group of sample `id` into the new directory `group`. `load` reads a field into the
@@ -54,35 +62,29 @@ pub fn write(
     let mut arrays = Vec::new();
     for domain in domains {
         make_group(&group.join(domain.name))?;
-        let mut order = Vec::new();
+        let mut shuffle = Shuffle::default();
         // The position comes first: it says how many points there are.
         for field in by_position_first(domain) {
-            let tensor = load(field, std::mem::take(&mut scratch.storage))?;
+            let tensor = load(field, mem::take(&mut scratch.storage))?;
+            let broken = |e| Failure::field(field, e);
             if field.is_position() {
-                let points = points(&tensor).map_err(|e| Failure::field(field, e))?;
+                let points = points(&tensor).map_err(broken)?;
                 written.grids.0.push((domain.name.to_owned(), recipe.grid(points)));
-                order = recipe.order(id, domain.name, points);
+                shuffle = Shuffle::new(&recipe.order(id, domain.name, points).map_err(broken)?);
             }
-            check(&tensor, field, order.len()).map_err(|e| Failure::field(field, e))?;
+            check(&tensor, field, shuffle.rows()).map_err(broken)?;
             let array = Array {
                 dtype: recipe.dtype(field),
                 dim: field.dim,
-                grid: recipe.grid(order.len() as u64),
+                grid: recipe.grid(shuffle.rows() as u64),
                 compression_level: recipe.compression_level,
             };
             let name = format!("{}/{}", field.domain, field.name);
             let directory = group.join(&name);
             fs::create_dir(&directory).map_err(|e| Failure::write(&directory, &e))?;
-            let rows = |range: Range<usize>, out: &mut Vec<u8>| {
-                for rows in order[range].chunks(BLOCK) {
-                    tensor.gather(rows, field.dim as usize, &mut scratch.rows);
-                    cast::cast(tensor.layout().dtype, array.dtype, &scratch.rows, out).map_err(
-                        |OutOfRange| Failure::field(field, too_large(&tensor, field, array.dtype)),
-                    )?;
-                }
-                Ok(())
-            };
-            let shards = array.write(&directory, rows)?;
+            let shards = write_field(&tensor, &array, &shuffle, &directory, scratch, |OutOfRange| {
+                broken(too_large(&tensor, field, array.dtype))
+            })?;
             written.bytes_in += tensor.values() as u64 * tensor.layout().dtype.size() as u64;
             written.bytes_out += shards.bytes;
             let node = metadata::array(&array, (!recipe.plain).then_some(&shards.crc32));
@@ -94,6 +96,47 @@ pub fn write(
     let names: Vec<_> = domains.iter().map(|domain| domain.name).collect();
     write_metadata(group, &metadata::sample(&names, arrays))?;
     Ok(written)
+}
+
+/// Shuffles and casts a field and writes its array.
+fn write_field(
+    tensor: &Tensor,
+    array: &Array,
+    shuffle: &Shuffle,
+    directory: &Path,
+    scratch: &mut Scratch,
+    too_large: impl Fn(OutOfRange) -> Failure,
+) -> Attempt<Shards> {
+    let Scratch { bands, rows, cast: values, writer, .. } = scratch;
+    let (from, columns) = (tensor.layout().dtype, array.dim as usize);
+    // The whole field is shuffled in the shorter of both types: no more memory than the source takes.
+    let between = if array.dtype.size() <= from.size() { array.dtype } else { from };
+    let mut dealt = Bands::new(shuffle, columns * between.size(), mem::take(bands));
+    for first in (0..shuffle.rows()).step_by(BLOCK) {
+        let block = tensor.rows(first..shuffle.rows().min(first + BLOCK), columns, rows);
+        if from == between {
+            dealt.deal(block);
+            continue;
+        }
+        values.clear();
+        cast::cast(from, between, block, values).map_err(&too_large)?;
+        dealt.deal(values);
+    }
+    let stored = |block: Range<usize>, out: &mut [u8]| {
+        if between == array.dtype {
+            dealt.take(block, out);
+            return Ok(());
+        }
+        rows.resize(block.len() * columns * between.size(), 0);
+        dealt.take(block, rows);
+        values.clear();
+        cast::cast(between, array.dtype, rows, values).map_err(&too_large)?;
+        out.copy_from_slice(values);
+        Ok(())
+    };
+    let shards = writer.write(array, directory, stored)?;
+    *bands = dealt.into_buffer();
+    Ok(shards)
 }
 
 fn by_position_first(domain: &Domain) -> impl Iterator<Item = &'static FieldSpec> {
@@ -131,10 +174,9 @@ fn check(tensor: &Tensor, field: &FieldSpec, points: usize) -> Result<()> {
 fn too_large(tensor: &Tensor, field: &FieldSpec, to: DType) -> Error {
     let from = tensor.layout().dtype;
     let (mut peak, mut rows) = (0f64, Vec::new());
-    let all: Vec<u64> = (0..tensor.layout().rows as u64).collect();
-    for block in all.chunks(BLOCK) {
-        tensor.gather(block, field.dim as usize, &mut rows);
-        peak = peak.max(cast::peak(from, &rows));
+    for first in (0..tensor.layout().rows).step_by(BLOCK) {
+        let block = first..tensor.layout().rows.min(first + BLOCK);
+        peak = peak.max(cast::peak(from, tensor.rows(block, field.dim as usize, &mut rows)));
     }
     let limit = cast::limit(to);
     let what = if peak > limit {

@@ -1,6 +1,7 @@
 //! One field of one sample in memory: the bytes of its storage, and how rows lie in them.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -117,50 +118,42 @@ impl Tensor {
         self.storage
     }
 
+    /// The first `columns` values of consecutive rows, C-ordered, in the tensor's own type: of the
+    /// storage where they lie like that, else copied to `buffer`.
+    ///
+    /// # Panics
+    /// When a row or `columns` lies outside of the shape.
+    pub fn rows<'a>(&'a self, rows: Range<usize>, columns: usize, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        let Layout { dtype, row_stride, column_stride, offset, .. } = self.layout;
+        if (row_stride, column_stride) == (columns, 1) {
+            let (first, count) = (offset + rows.start * columns, rows.len() * columns);
+            return &self.storage[first * dtype.size()..][..count * dtype.size()];
+        }
+        self.gather(rows, columns, buffer);
+        buffer
+    }
+
     /// Replaces `out` by the first `columns` values of the given rows, C-ordered, in the
     /// tensor's own type.
     ///
     /// # Panics
     /// When a row or `columns` lies outside of the shape.
-    pub fn gather(&self, rows: &[u64], columns: usize, out: &mut Vec<u8>) {
+    pub fn gather(&self, rows: impl ExactSizeIterator<Item = usize>, columns: usize, out: &mut Vec<u8>) {
         let layout = &self.layout;
         assert!(columns <= layout.columns, "{columns} columns of {layout}");
-        let width = columns * layout.dtype.size();
+        let size = layout.dtype.size();
         // Every byte is written below; what was there before need not be cleared.
-        out.resize(rows.len() * width, 0);
-        if layout.column_stride != 1 {
-            return self.gather_strided(rows, columns, out);
-        }
-        // Rows lie all over a storage larger than the caches. Copies of a length known to the
-        // compiler are a load and a store, and many of their cache misses overlap.
-        match width {
-            2 => self.gather_rows::<2>(rows, out),
-            4 => self.gather_rows::<4>(rows, out),
-            6 => self.gather_rows::<6>(rows, out),
-            8 => self.gather_rows::<8>(rows, out),
-            12 => self.gather_rows::<12>(rows, out),
-            24 => self.gather_rows::<24>(rows, out),
-            _ => self.gather_strided(rows, columns, out),
-        }
-    }
-
-    fn gather_rows<const WIDTH: usize>(&self, rows: &[u64], out: &mut [u8]) {
-        let Layout { dtype, row_stride, offset, .. } = self.layout;
-        let (step, start) = (row_stride * dtype.size(), offset * dtype.size());
-        for (row, out) in rows.iter().zip(out.as_chunks_mut::<WIDTH>().0) {
-            out.copy_from_slice(&self.storage[start + *row as usize * step..][..WIDTH]);
-        }
-    }
-
-    /// Any strides, value by value.
-    fn gather_strided(&self, rows: &[u64], columns: usize, out: &mut [u8]) {
-        let Layout { dtype, row_stride, column_stride, offset, .. } = self.layout;
-        let places = rows.iter().flat_map(|row| {
-            let first = offset + *row as usize * row_stride;
-            (0..columns).map(move |column| first + column * column_stride)
-        });
-        for (place, out) in places.zip(out.chunks_exact_mut(dtype.size())) {
-            out.copy_from_slice(&self.storage[place * dtype.size()..][..dtype.size()]);
+        out.resize(rows.len() * columns * size, 0);
+        for (row, out) in rows.zip(out.chunks_exact_mut((columns * size).max(1))) {
+            let first = layout.offset + row * layout.row_stride;
+            if layout.column_stride == 1 {
+                out.copy_from_slice(&self.storage[first * size..][..out.len()]);
+                continue;
+            }
+            for (column, out) in out.chunks_exact_mut(size).enumerate() {
+                let place = first + column * layout.column_stride;
+                out.copy_from_slice(&self.storage[place * size..][..size]);
+            }
         }
     }
 }
@@ -181,15 +174,18 @@ mod tests {
             let (shape, strides) = ([rows, columns], [row_stride, column_stride]);
             let layout = Layout::new(DType::U16, &shape, &strides, offset, values).unwrap();
             let tensor = Tensor::new(layout, storage).unwrap();
-            let picks: Vec<u64> = picks.iter().map(|p| p.index(rows as usize) as u64).collect();
+            let picks: Vec<usize> = picks.iter().map(|p| p.index(rows as usize)).collect();
+            let values = |bytes: &[u8]| -> Vec<u64> {
+                bytes.as_chunks().0.iter().map(|v| u64::from(u16::from_le_bytes(*v))).collect()
+            };
+            let of_row = |r: usize| (0..columns).map(move |c| offset + r as u64 * row_stride + c * column_stride);
             let mut out = vec![7];
-            tensor.gather(&picks, columns as usize, &mut out);
-            let got: Vec<u64> = out.as_chunks().0.iter().map(|v| u64::from(u16::from_le_bytes(*v))).collect();
-            let expected: Vec<u64> = picks
-                .iter()
-                .flat_map(|r| (0..columns).map(move |c| offset + r * row_stride + c * column_stride))
-                .collect();
-            prop_assert_eq!(got, expected);
+            tensor.gather(picks.iter().copied(), columns as usize, &mut out);
+            prop_assert_eq!(values(&out), picks.into_iter().flat_map(of_row).collect::<Vec<_>>());
+            let run = rows as usize / 3..rows as usize;
+            let got = values(tensor.rows(run.clone(), columns as usize, &mut out));
+            prop_assert_eq!(got, run.flat_map(of_row).collect::<Vec<_>>());
+            let values = offset + (rows - 1) * row_stride + (columns - 1) * column_stride + 1;
             prop_assert!(Layout::new(DType::U16, &shape, &strides, offset, values - 1).is_err());
         }
     }

@@ -6,20 +6,16 @@
 //! shard of such chunks; a float −0.0 has a bit set and counts as data.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::failure::{Attempt, Failure};
 use crate::dtype::DType;
 use crate::rows;
-use crate::store::codec;
+use crate::store::blosc::Encoder;
 use crate::store::manifest::DomainGrid;
 use crate::store::shard::ShardIndex;
-
-/// Written at a time: well above the size of a compressed chunk, so that small chunks do not cost
-/// a system call each.
-const BUFFER: usize = 1 << 18;
 
 /// What an array is made of.
 pub struct Array {
@@ -42,21 +38,29 @@ pub struct Shards {
     pub bytes: u64,
 }
 
-impl Array {
-    /// Writes all shards into the directory of the array. `rows` appends the stored form of a
-    /// range of rows to a buffer.
+/// Writes arrays; keeps the memory for it from one to the next.
+#[derive(Default)]
+pub struct Writer {
+    encoder: Encoder,
+    chunk: Vec<u8>,
+}
+
+impl Writer {
+    /// Writes all shards of an array into its directory. `rows` puts the stored form of a range of
+    /// rows where it is told to.
     ///
     /// # Errors
     /// Those of `rows`; a failed write ends the run.
     pub fn write(
-        &self,
+        &mut self,
+        array: &Array,
         directory: &Path,
-        mut rows: impl FnMut(Range<usize>, &mut Vec<u8>) -> Attempt<()>,
+        mut rows: impl FnMut(Range<usize>, &mut [u8]) -> Attempt<()>,
     ) -> Attempt<Shards> {
-        let DomainGrid { n_points, chunk_points, shard_points, n_chunks } = self.grid;
-        let width = u64::from(self.dim) * self.dtype.size() as u64;
+        let DomainGrid { n_points, chunk_points, shard_points, n_chunks } = array.grid;
+        let width = array.dim as usize * array.dtype.size();
+        self.chunk.resize(chunk_points as usize * width, 0);
         let mut shards = Shards::default();
-        let mut chunk = Vec::new();
         for shard in 0..n_points.div_ceil(shard_points) {
             let mut file = None;
             let per_shard = shard_points / chunk_points;
@@ -67,23 +71,23 @@ impl Array {
                     continue;
                 }
                 let start = number * chunk_points;
-                let end = n_points.min(start + chunk_points);
-                chunk.clear();
-                rows(start as usize..end as usize, &mut chunk)?;
-                shards.crc32.push(rows::served_crc32(self.dtype, &chunk));
-                if chunk.iter().all(|byte| *byte == 0) {
+                let real = start as usize..n_points.min(start + chunk_points) as usize;
+                let (values, padding) = self.chunk.split_at_mut(real.len() * width);
+                rows(real, values)?;
+                shards.crc32.push(rows::served_crc32(array.dtype, values));
+                if values.iter().all(|byte| *byte == 0) {
                     index.push(None);
                     continue;
                 }
-                chunk.resize((chunk_points * width) as usize, 0);
-                let encoded =
-                    codec::encode(&chunk, self.dtype.size(), self.compression_level).map_err(Failure::Run)?;
+                padding.fill(0);
+                let size = array.dtype.size() as u8;
+                let encoded = self.encoder.encode(&self.chunk, size, array.compression_level);
                 let file = match &mut file {
                     Some(file) => file,
                     empty => empty.insert(ShardFile::create(directory, shard)?),
                 };
                 let start = file.length;
-                file.append(&encoded)?;
+                file.append(encoded)?;
                 index.push(Some(start..file.length));
             }
             if let Some(file) = file {
@@ -97,7 +101,7 @@ impl Array {
 /// A shard being written.
 struct ShardFile {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: File,
     length: u64,
 }
 
@@ -107,7 +111,7 @@ impl ShardFile {
         fs::create_dir_all(&directory).map_err(|e| Failure::write(&directory, &e))?;
         let path = directory.join("0");
         let file = File::create_new(&path).map_err(|e| Failure::write(&path, &e))?;
-        Ok(Self { path, file: BufWriter::with_capacity(BUFFER, file), length: 0 })
+        Ok(Self { path, file, length: 0 })
     }
 
     fn append(&mut self, bytes: &[u8]) -> Attempt<()> {
@@ -117,7 +121,6 @@ impl ShardFile {
 
     fn finish(mut self, index: &[Option<Range<u64>>]) -> Attempt<u64> {
         self.append(&ShardIndex::encode(index))?;
-        self.file.flush().map_err(|e| Failure::write(&self.path, &e))?;
         Ok(self.length)
     }
 }

@@ -10,13 +10,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::catalog::{Catalog, Extent, FieldId, SampleId};
-use crate::error::{Error, ErrorKind, Result};
-use crate::store::manifest::{self, Manifest};
-use crate::store::{Objects, Part};
+use crate::error::{Error, Result};
+use crate::store::{Objects, manifest};
 use names::FileNames;
-
-/// A manifest of a million samples has 123 MB; more than this is not read.
-const MANIFEST_LIMIT: u64 = 4 << 30;
 
 /// A kind of store. Nothing above this trait knows which one it serves.
 pub trait StoreLayout: Send + Sync {
@@ -33,15 +29,7 @@ pub trait StoreLayout: Send + Sync {
 /// No index, or one that is not valid; the index is named.
 pub fn open(objects: &dyn Objects, names: &FileNames) -> Result<Opened> {
     let within = |e: Error| e.within(format!("{}/{}", objects.location(), manifest::NAME));
-    let mut json = Vec::new();
-    let whole = Part::Whole { limit: MANIFEST_LIMIT };
-    let Some(found) = objects.read(manifest::NAME, whole, None, &mut json)? else {
-        return Err(within(Error::new(ErrorKind::NotFound, "no such file"))
-            .hint("a store is a directory with a manifest.json; `samplefs convert` makes one"));
-    };
-    let manifest = Manifest::parse(&json).map_err(within)?;
-    drop(json);
-    let layout = noether::Noether::new(manifest, names).map_err(within)?;
+    let (layout, found) = noether::Noether::open(objects, names).map_err(within)?;
     Ok(Opened { layout: Arc::new(layout), modified: found.modified })
 }
 

@@ -7,8 +7,9 @@ use super::StoreLayout;
 use super::names::{FileNames, check_relative};
 use crate::catalog::{ArrayRef, Catalog, Domain, Extent, Field, FieldId, SampleId};
 use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::store::manifest::{ArrayLayout, DomainGrid, Manifest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::manifest::{ArrayLayout, DomainGrid, Manifest, SampleEntry};
+use crate::store::{Found, Objects, manifest_text};
 use crate::subsample::{Grid, spec};
 
 /// A store's payload bytes are counted in 64 bits with room to spare for headers.
@@ -26,12 +27,33 @@ pub struct Noether {
 }
 
 impl Noether {
-    /// Checks a manifest and takes from it what is needed to serve it.
+    /// Takes from a manifest what is needed to serve it, and checks it.
     ///
     /// # Errors
-    /// Names that are no names or collide, types and shapes that cannot be, grids that contradict
-    /// themselves. Each names the sample or field.
-    pub fn new(manifest: Manifest, names: &FileNames) -> Result<Self> {
+    /// No manifest; names that are no names or collide, types and shapes that cannot be, grids that
+    /// contradict themselves. Each names the sample or field.
+    pub fn open(objects: &dyn Objects, names: &FileNames) -> Result<(Self, Found)> {
+        let mut begun = None;
+        let read = manifest_text::read(objects, |manifest, id, entry| {
+            let noether = match &mut begun {
+                Some(noether) => noether,
+                empty => empty.insert(Self::without_samples(manifest)?),
+            };
+            noether.add(id, entry)
+        })?;
+        let Some((manifest, found)) = read else {
+            return Err(Error::new(ErrorKind::NotFound, "no such file")
+                .hint("a store is a directory with a manifest.json; `samplefs convert` makes one"));
+        };
+        let mut noether = begun.map_or_else(|| Self::without_samples(&manifest), Ok)?;
+        noether.catalog.names_from = name_files(&mut noether.catalog.fields, names, &manifest)?;
+        noether.catalog.ids.shrink_to_fit();
+        noether.catalog.grids.shrink_to_fit();
+        Ok((noether, found))
+    }
+
+    /// The domains and fields of a manifest.
+    fn without_samples(manifest: &Manifest) -> Result<Self> {
         let mut catalog = Catalog { dataset: manifest.dataset_name.clone(), ..Catalog::default() };
         let mut arrays = Vec::new();
         for (name, domain) in manifest.domains.iter() {
@@ -53,40 +75,38 @@ impl Noether {
                 arrays.push(array.array_name.clone());
             }
         }
-        catalog.names_from = name_files(&mut catalog.fields, names, &manifest)?;
+        Ok(Self { catalog, arrays, groups: HashMap::new(), shard_cap: None })
+    }
 
-        let mut groups = HashMap::new();
-        let mut shard_cap = None;
-        let samples = manifest.samples.0;
-        if samples.len() >= u32::MAX as usize {
-            return Err(Error::invalid(format!("{} samples are more than 2^32 - 2", samples.len())));
+    /// Takes in the next sample.
+    fn add(&mut self, id: String, entry: SampleEntry) -> Result<()> {
+        let here = |e: Error| e.within(format!("sample {id:?}"));
+        let catalog = &mut self.catalog;
+        if catalog.ids.len() + 1 >= u32::MAX as usize {
+            return Err(Error::invalid("more than 2^32 - 2 samples"));
         }
-        catalog.grids.reserve_exact(samples.len() * catalog.domains.len());
-        for (index, (id, entry)) in samples.into_iter().enumerate() {
-            let here = |e: Error| e.within(format!("sample {id:?}"));
-            check_id(&id).map_err(here)?;
+        check_id(&id).map_err(here)?;
+        if entry.relpath.strip_suffix(".zarr") != Some(&id) {
             check_relative(&entry.relpath).map_err(|e| here(e.within("relpath")))?;
-            if entry.relpath.strip_suffix(".zarr") != Some(&id) {
-                groups.insert(SampleId(index as u32), entry.relpath);
-            }
-            for (domain, _) in entry.domains.iter() {
-                if !catalog.domains.iter().any(|d| d.name == domain) {
-                    return Err(here(Error::invalid(format!("no such domain: {domain}"))));
-                }
-            }
-            for (d, domain) in catalog.domains.iter().enumerate() {
-                let grid = entry.domains.get(&domain.name).map(|raw| {
-                    if raw.shard_points < raw.n_points {
-                        shard_cap = shard_cap.max(Some(raw.shard_points));
-                    }
-                    let fields = catalog.fields.iter().filter(|f| f.domain == d);
-                    grid(raw, fields).map_err(|e| here(e.within(format!("domain {}", domain.name))))
-                });
-                catalog.grids.push(grid.transpose()?);
-            }
-            catalog.ids.push(id.into_boxed_str());
+            self.groups.insert(SampleId(catalog.ids.len() as u32), entry.relpath);
         }
-        Ok(Self { catalog, arrays, groups, shard_cap })
+        for (domain, _) in entry.domains.iter() {
+            if !catalog.domains.iter().any(|d| d.name == domain) {
+                return Err(here(Error::invalid(format!("no such domain: {domain}"))));
+            }
+        }
+        for (d, domain) in catalog.domains.iter().enumerate() {
+            let grid = entry.domains.get(&domain.name).map(|raw| {
+                if raw.shard_points < raw.n_points {
+                    self.shard_cap = self.shard_cap.max(Some(raw.shard_points));
+                }
+                let fields = catalog.fields.iter().filter(|f| f.domain == d);
+                grid(raw, fields).map_err(|e| here(e.within(format!("domain {}", domain.name))))
+            });
+            catalog.grids.push(grid.transpose()?);
+        }
+        catalog.ids.push(id.into_boxed_str());
+        Ok(())
     }
 }
 
@@ -201,12 +221,16 @@ fn grid<'a>(raw: &DomainGrid, fields: impl Iterator<Item = &'a Field>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::local::Local;
 
     fn manifest(edit: impl Fn(&mut serde_json::Value)) -> Result<Noether> {
         let text = include_str!("../../tests/golden/shapenet_store/manifest.json");
-        let mut json = serde_json::from_str(text).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(text).unwrap();
         edit(&mut json);
-        Noether::new(Manifest::parse(json.to_string().as_bytes())?, &FileNames::Auto)
+        let store = tempfile::tempdir().unwrap();
+        std::fs::write(store.path().join("manifest.json"), json.to_string()).unwrap();
+        let objects = Local::open(store.path()).unwrap();
+        Noether::open(&objects, &FileNames::Auto).map(|(noether, _)| noether)
     }
 
     /// The message for the golden manifest with `sample`'s entry renamed to `id`.

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lanes::Lanes;
 use super::log::signed_ln_1p;
 use super::moments::Moments;
 use crate::rows::SERVED;
 
-/// Rows of a block: one component's values and their logarithms stay in the first-level cache.
+/// Rows of a block: of the usual three components they stay in the first-level cache.
 const BLOCK: usize = 1024;
 
 /// What is known of some rows of a field.
@@ -41,21 +42,72 @@ impl FieldMoments {
     pub fn add(&mut self, served: &[u8]) {
         let dim = self.components.len();
         let (values, _) = served.as_chunks::<SERVED>();
-        let mut numbers = [0.0; BLOCK];
+        let mut lanes = Lanes::new(dim);
+        let mut numbers = vec![0.0; values.len().min(BLOCK * dim)];
         for block in values.chunks(BLOCK * dim) {
-            let rows = block.len() / dim;
-            self.rows += rows as u64;
-            for (index, component) in self.components.iter_mut().enumerate() {
-                let mut finite = 0;
-                for value in block.iter().skip(index).step_by(dim) {
-                    let value = f32::from_le_bytes(*value);
-                    // A value that does not count is overwritten by the next.
-                    numbers[finite] = f64::from(value);
-                    finite += usize::from(value.is_finite());
-                }
-                self.nonfinite += (rows - finite) as u64;
-                component.add(&mut numbers[..finite]);
+            self.rows += (block.len() / dim) as u64;
+            let numbers = &mut numbers[..block.len()];
+            if self.add_block(block, &mut lanes, numbers).is_none() {
+                self.add_finite(block, numbers);
             }
+        }
+    }
+
+    /// Takes in a block of rows; `None` when some of its values are not finite.
+    fn add_block(&mut self, block: &[[u8; SERVED]], lanes: &mut Lanes, numbers: &mut [f64]) -> Option<()> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the CPU has what the function asks for.
+            return unsafe { self.add_with_avx2(block, lanes, numbers) };
+        }
+        self.add_anywhere(block, lanes, numbers)
+    }
+
+    /// The same operations, and so the same bits, in wider registers.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn add_with_avx2(
+        &mut self,
+        block: &[[u8; SERVED]],
+        lanes: &mut Lanes,
+        numbers: &mut [f64],
+    ) -> Option<()> {
+        self.add_anywhere(block, lanes, numbers)
+    }
+
+    #[inline(always)]
+    fn add_anywhere(&mut self, block: &[[u8; SERVED]], lanes: &mut Lanes, numbers: &mut [f64]) -> Option<()> {
+        let mut finite = true;
+        for (number, value) in numbers.iter_mut().zip(block) {
+            let value = f32::from_le_bytes(*value);
+            *number = f64::from(value);
+            finite &= value.is_finite();
+        }
+        if !finite {
+            return None;
+        }
+        lanes.moments(numbers, |component, moments| self.components[component].linear.merge(&moments));
+        numbers.iter_mut().for_each(|x| *x = signed_ln_1p(*x));
+        lanes.moments(numbers, |component, moments| self.components[component].logscale.merge(&moments));
+        Some(())
+    }
+
+    /// Takes in the finite values of a block of rows.
+    fn add_finite(&mut self, block: &[[u8; SERVED]], numbers: &mut [f64]) {
+        let dim = self.components.len();
+        let mut column = Lanes::new(1);
+        for (index, component) in self.components.iter_mut().enumerate() {
+            let values = block.iter().skip(index).step_by(dim).map(|value| f32::from_le_bytes(*value));
+            let mut count = 0;
+            for value in values.filter(|value| value.is_finite()) {
+                numbers[count] = f64::from(value);
+                count += 1;
+            }
+            let finite = &mut numbers[..count];
+            self.nonfinite += (block.len() / dim - finite.len()) as u64;
+            column.moments(finite, |_, moments| component.linear.merge(&moments));
+            finite.iter_mut().for_each(|x| *x = signed_ln_1p(*x));
+            column.moments(finite, |_, moments| component.logscale.merge(&moments));
         }
     }
 
@@ -67,32 +119,6 @@ impl FieldMoments {
             here.linear.merge(&there.linear);
             here.logscale.merge(&there.logscale);
         }
-    }
-}
-
-impl Component {
-    /// Takes in a block of values, which is left holding their logarithms.
-    fn add(&mut self, block: &mut [f64]) {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the CPU has what the function asks for.
-            return unsafe { self.add_with_avx2(block) };
-        }
-        self.add_anywhere(block);
-    }
-
-    /// The same operations, and so the same bits, in wider registers.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn add_with_avx2(&mut self, block: &mut [f64]) {
-        self.add_anywhere(block);
-    }
-
-    #[inline(always)]
-    fn add_anywhere(&mut self, block: &mut [f64]) {
-        self.linear.merge(&Moments::of(block));
-        block.iter_mut().for_each(|x| *x = signed_ln_1p(*x));
-        self.logscale.merge(&Moments::of(block));
     }
 }
 
@@ -117,13 +143,32 @@ mod tests {
 
     #[test]
     fn wide_registers_give_the_same_bits() {
-        let numbers =
-            |seed: u32| (0..BLOCK as u32 - 3).map(move |i| f64::from((i * seed) as f32).sin() * 1e3);
-        for seed in [3, 7919, 104_729] {
-            let (mut one, mut other) = (Component::default(), Component::default());
-            one.add(&mut numbers(seed).collect::<Vec<_>>());
-            other.add_anywhere(&mut numbers(seed).collect::<Vec<_>>());
+        for (dim, rows) in [(1, BLOCK), (3, BLOCK - 3), (5, 2)] {
+            let values: Vec<f32> = (0..rows * dim).map(|i| (i as f32 * 7_919.0).sin() * 1e3).collect();
+            let served = served(&values);
+            let mut numbers = vec![0.0; values.len()];
+            let (mut one, mut other) = (FieldMoments::new(dim as u32), FieldMoments::new(dim as u32));
+            let (block, mut lanes) = (served.as_chunks().0, Lanes::new(dim));
+            one.add_block(block, &mut lanes, &mut numbers).unwrap();
+            other.add_anywhere(block, &mut lanes, &mut numbers).unwrap();
             assert_eq!(one, other);
+        }
+    }
+
+    #[test]
+    fn a_block_with_one_value_that_is_not_finite_has_the_moments_of_the_others() {
+        let values: Vec<f32> = (0..300).map(|i| (i as f32).sin() * 100.0).collect();
+        let mut whole = FieldMoments::new(3);
+        whole.add(&served(&values));
+        let mut holed = FieldMoments::new(3);
+        holed.add(&served(&[&values[..], &[f32::NAN, f32::INFINITY, f32::NAN]].concat()));
+        assert_eq!((holed.rows, holed.nonfinite), (101, 3));
+        for (one, other) in whole.components.iter().zip(&holed.components) {
+            for (one, other) in [(one.linear, other.linear), (one.logscale, other.logscale)] {
+                let near = |a: Option<f64>, b: Option<f64>| (a.unwrap() - b.unwrap()).abs() < 1e-12;
+                assert!(near(one.mean(), other.mean()) && near(one.std(), other.std()));
+                assert_eq!((one.count, one.min(), one.max()), (other.count, other.min(), other.max()));
+            }
         }
     }
 

@@ -1,15 +1,15 @@
 //! Count, mean, variance and extremes of numbers, block by block.
 //!
-//! A block is summed twice, first for its mean, then for the squares of the distances to it; blocks
-//! are merged with the formula of T. F. Chan, G. H. Golub and R. J. LeVeque, "Updating formulae and
-//! a pairwise algorithm for computing sample variances", 1979. Sums carry twice the precision of
-//! float64, so that neither 10^10 numbers nor a mean near zero cost digits. The same numbers in the
-//! same blocks in the same order give the same bits on every machine.
+//! Blocks, whose moments `lanes` makes, are merged with the formula of T. F. Chan, G. H. Golub and
+//! R. J. LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
+//! Sums carry twice the precision of float64, so that neither 10^10 numbers nor a mean near zero cost
+//! digits. The same numbers in the same blocks in the same order give the same bits on every machine.
+
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::dd::{Dd, two_sum};
-use super::lanes::Lanes;
+use super::dd::Dd;
 
 /// What is known of some finite numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,35 +24,11 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// The moments of one block. Numbers must be finite and small enough for their squares to be so.
-    #[inline(always)]
-    pub fn of(numbers: &[f64]) -> Self {
-        let Some(first) = numbers.first() else { return Self::default() };
-        let count = numbers.len() as f64;
-        // Each loop keeps few enough numbers to stay in registers; the block stays in the cache.
-        let (zero, firsts) = (Lanes::splat(0.0), Lanes::splat(*first));
-        let (high, low) = Lanes::fold(numbers, 0.0, (zero, zero), |(high, low), x| {
-            let (sum, lost) = two_sum(high, x);
-            (sum, low + lost)
-        });
-        let (min, max) =
-            Lanes::fold(numbers, *first, (firsts, firsts), |(min, max), x| (min.min(x), max.max(x)));
-        let sum = high.0.into_iter().zip(low.0);
-        let sum = sum.fold(Dd::default(), |sum, (high, low)| sum + Dd::sum(high, low));
-        let mean = sum.over(count).value();
-        let (squares, drift) = Lanes::fold(numbers, mean, (zero, zero), |(squares, drift), x| {
-            let distance = x - Lanes::splat(mean);
-            (squares + distance * distance, drift + distance)
-        });
-        // The mean was rounded; what the distances add up to tells by how much.
-        let (squares, drift): (f64, f64) = (squares.0.iter().sum(), drift.0.iter().sum());
-        Self {
-            count: numbers.len() as u64,
-            sum,
-            squares: Dd::sum(squares, -drift * drift / count),
-            min: min.0.into_iter().fold(*first, f64::min),
-            max: max.0.into_iter().fold(*first, f64::max),
-        }
+    /// Of numbers, at least one, with that sum and sum of squared distances to their mean, between
+    /// those extremes.
+    pub(super) fn new(count: u64, sum: Dd, squares: Dd, extremes: RangeInclusive<f64>) -> Self {
+        let (min, max) = extremes.into_inner();
+        Self { count, sum, squares, min, max }
     }
 
     /// Takes in the moments of numbers that follow.
@@ -100,15 +76,22 @@ impl Moments {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lanes::Lanes;
     use super::*;
     use num_bigint::BigInt;
     use num_rational::BigRational;
     use num_traits::ToPrimitive;
     use proptest::prelude::*;
 
+    fn of(numbers: &[f64]) -> Moments {
+        let mut moments = Moments::default();
+        Lanes::new(1).moments(numbers, |_, block| moments = block);
+        moments
+    }
+
     fn merged(numbers: &[f64], block: usize) -> Moments {
         let mut moments = Moments::default();
-        numbers.chunks(block).for_each(|block| moments.merge(&Moments::of(block)));
+        numbers.chunks(block).for_each(|block| moments.merge(&of(block)));
         moments
     }
 
@@ -177,7 +160,7 @@ mod tests {
     fn many_blocks_lose_no_digits() {
         // Ten million numbers of mean exactly 1e6 + 0.5: the pattern repeats without remainder.
         let block: Vec<f64> = (0..1000).map(|i| 1e6 + f64::from(i % 2)).collect();
-        let one = Moments::of(&block);
+        let one = of(&block);
         let mut all = Moments::default();
         (0..10_000).for_each(|_| all.merge(&one));
         assert_eq!(all.mean(), Some(1e6 + 0.5));
@@ -187,9 +170,9 @@ mod tests {
 
     #[test]
     fn of_nothing_nothing_is_known_and_of_one_number_no_deviation() {
-        let none = Moments::of(&[]);
+        let none = of(&[]);
         assert_eq!((none.mean(), none.std(), none.min(), none.max()), (None, None, None, None));
-        let one = Moments::of(&[-3.0]);
+        let one = of(&[-3.0]);
         assert_eq!((one.mean(), one.std(), one.min(), one.max()), (Some(-3.0), None, Some(-3.0), Some(-3.0)));
     }
 }

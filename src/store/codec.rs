@@ -1,13 +1,10 @@
-//! Encoded chunks to values, and back.
+//! Encoded chunks to values.
 
 use std::cell::RefCell;
 use std::num::NonZeroU64;
 
 use serde::Deserialize;
 use zarrs::array::codec::api::{ArrayToBytesCodecTraits, CodecOptions};
-use zarrs::array::codec::bytes_to_bytes::blosc::{
-    BloscCompressionLevel, BloscCompressor, BloscShuffleMode, blosc_compress_bytes,
-};
 use zarrs::array::{ArrayBytes, CodecChain, DataType, FillValue};
 use zarrs::metadata::v3::MetadataV3;
 
@@ -90,18 +87,6 @@ impl Codec {
         }
         Ok(bytes.into_owned())
     }
-}
-
-/// Encodes a chunk as the stores hold it: blosc with zstd of that level, values of `size` bytes
-/// byte-shuffled, block size left to blosc.
-///
-/// # Errors
-/// A level above 9; a chunk that blosc refuses.
-pub fn encode(chunk: &[u8], size: usize, level: u8) -> Result<Vec<u8>> {
-    let broken = |e: &dyn std::fmt::Display| Error::invalid(format!("blosc: {e}"));
-    let level = BloscCompressionLevel::try_from(level).map_err(|e| broken(&e))?;
-    let (shuffle, zstd) = (BloscShuffleMode::Shuffle, BloscCompressor::Zstd);
-    blosc_compress_bytes(chunk, level, shuffle, size, zstd, 0, 1).map_err(|e| broken(&e))
 }
 
 /// Whether this is the `bytes` codec in the order that memory has.

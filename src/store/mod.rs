@@ -3,12 +3,13 @@
 pub mod access;
 pub mod address;
 pub mod array;
-mod blosc;
+pub mod blosc;
 pub mod codec;
 pub mod counted;
 pub mod group;
 pub mod local;
 pub mod manifest;
+pub mod manifest_text;
 mod remote;
 pub mod shard;
 

@@ -124,8 +124,8 @@ mod tests {
                 Some(n) if n < grid.points => {
                     let chunk = grid.chunk.get();
                     let rows_of = |c: u64| c * chunk..((c + 1) * chunk).min(grid.points);
-                    let order = randperm(grid.chunks(), &mut generator);
-                    order.into_iter().flat_map(rows_of).take(n as usize).collect()
+                    let order = randperm(grid.chunks() as u32, &mut generator);
+                    order.into_iter().map(u64::from).flat_map(rows_of).take(n as usize).collect()
                 }
                 _ => (0..grid.points).collect(),
             };

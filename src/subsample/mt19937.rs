@@ -25,6 +25,7 @@ impl Mt19937 {
     }
 
     /// The next 32 bits.
+    #[inline]
     pub fn next_u32(&mut self) -> u32 {
         if self.next == N {
             self.twist();
@@ -50,11 +51,19 @@ impl Mt19937 {
     }
 
     fn twist(&mut self) {
-        for i in 0..N {
-            let y = (self.state[i] & 0x8000_0000) | (self.state[(i + 1) % N] & 0x7fff_ffff);
-            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
-            self.state[i] = self.state[(i + M) % N] ^ (y >> 1) ^ odd;
+        let state = &mut self.state;
+        let mixed = |upper: u32, lower: u32, far: u32| {
+            let y = (upper & 0x8000_0000) | (lower & 0x7fff_ffff);
+            far ^ (y >> 1) ^ (0x9908_b0df & (y & 1).wrapping_neg())
+        };
+        // Without a modulo in the index, compilers make vector code of both loops.
+        for i in 0..N - M {
+            state[i] = mixed(state[i], state[i + 1], state[i + M]);
         }
+        for i in N - M..N - 1 {
+            state[i] = mixed(state[i], state[i + 1], state[i + M - N]);
+        }
+        state[N - 1] = mixed(state[N - 1], state[0], state[M - 1]);
         self.next = 0;
     }
 }

@@ -59,9 +59,12 @@ impl Dirs {
                     continue;
                 }
                 let name = component(&id(sample)[start..]);
-                let same = rest.partition_point(|other| {
-                    let other = id(*other);
-                    other.len() >= start && component(&other[start..]) == name
+                let same = run(rest, |other| {
+                    let after = id(*other)
+                        .as_bytes()
+                        .get(start..)
+                        .and_then(|rest| rest.strip_prefix(name.as_bytes()));
+                    after.is_some_and(|after| after.is_empty() || after[0] == b'/')
                 });
                 let end = start + name.len();
                 let dir = DirId(
@@ -134,6 +137,17 @@ impl Dirs {
 /// The first component of a path.
 fn component(path: &str) -> &str {
     path.split('/').next().unwrap_or(path)
+}
+
+/// How many elements at the start of a list that is partitioned so have a property. Few is the usual
+/// answer, so the search begins there.
+fn run<T>(list: &[T], has: impl Fn(&T) -> bool) -> usize {
+    let mut step = 1;
+    while list.get(step).is_some_and(&has) {
+        step *= 2;
+    }
+    let (low, high) = (step / 2, step.min(list.len()));
+    low + list[low..high].partition_point(has)
 }
 
 /// Orders ids so that those below one directory are neighbours: bytes, with `/` before all others.

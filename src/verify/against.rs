@@ -50,7 +50,13 @@ pub fn compare(
         }
     };
     let domain = &catalog.domains[described.domain].name;
-    let order = recipe::order(subject.manifest.shuffle_seed, catalog.id(sample), domain, points);
+    let order = match recipe::order(subject.manifest.shuffle_seed, catalog.id(sample), domain, points) {
+        Ok(order) => order,
+        Err(e) => {
+            findings.push(None, &e);
+            return CastError::default();
+        }
+    };
     let whole = Payload::served_whole(subject.layout.extent(sample, field));
     let payload = Payload { served: whole.array.dtype, ..whole };
     let chunk = catalog.grid(sample, field).map_or(1, |grid| grid.chunk.get());
@@ -84,14 +90,14 @@ fn source(directory: &Path, stem: &str, points: u64, dim: u32) -> Result<Tensor>
 
 fn compare_rows(
     source: &Tensor,
-    rows: &[u64],
+    rows: &[u32],
     dim: u32,
     stored_as: DType,
     stored: &[u8],
 ) -> Result<CastError> {
     let from = source.layout().dtype;
     let (mut values, mut expected) = (Vec::new(), Vec::new());
-    source.gather(rows, dim as usize, &mut values);
+    source.gather(rows.iter().map(|row| *row as usize), dim as usize, &mut values);
     let out_of_range =
         |_| Error::invalid(format!("its source has values that {} cannot hold", stored_as.name()));
     cast(from, stored_as, &values, &mut expected).map_err(out_of_range)?;
@@ -139,7 +145,7 @@ mod tests {
         let rows = source.len() as u64;
         let layout = Layout::contiguous(DType::F32, &[rows], rows).unwrap();
         let tensor = Tensor::new(layout, bytes(source)).unwrap();
-        let order: Vec<u64> = (0..rows).rev().collect();
+        let order: Vec<u32> = (0..rows as u32).rev().collect();
         let stored: Vec<u8> = stored.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
         compare_rows(&tensor, &order, 1, DType::F16, &stored)
     }
