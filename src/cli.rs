@@ -113,6 +113,14 @@ pub struct MountArgs {
     #[arg(long, value_name = "auto|off|SIZE", default_value = "auto", value_parser = prefetch)]
     pub prefetch: Prefetch,
 
+    /// Keep what is fetched from a remote store in this directory, for later mounts too.
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+
+    /// The most that --cache holds, such as 100G.
+    #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = size)]
+    pub max_cache_size: usize,
+
     /// Threads that answer requests. [default: one a CPU, at least 2; 32 for remote stores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

@@ -15,6 +15,7 @@ use crate::fuse::{self, mounts};
 use crate::output;
 use crate::store::access::Access;
 use crate::store::counted::Counted;
+use crate::store::disk_cache::DiskCache;
 use crate::store::{self, Objects};
 
 /// What a background process says on its stdout when the mount answers.
@@ -36,6 +37,14 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
     let view = fs::Options { prefetch: args.prefetch, ..config::view_of_store(&args.view, shares.cache)? };
     let access = Access { ahead_budget: shares.ahead, ..config::access(&args.access) };
     let counted = Arc::new(Counted::new(store::open(config::store(args)?, &access)?));
+    let objects = match &args.cache {
+        // A local store is its own cache.
+        Some(directory) if counted.is_far() => {
+            let inner = Arc::clone(&counted) as Arc<dyn Objects>;
+            Arc::new(DiskCache::open(inner, directory, args.max_cache_size as u64)?)
+        }
+        _ => Arc::clone(&counted) as Arc<dyn Objects>,
+    };
     let location = counted.location();
     let options = config::mount_options(args, location.clone(), counted.is_far())?;
     if mounts::clear_dead(&options.target)? {
@@ -46,7 +55,7 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
         let message = format!("{} is mounted at {target} already", mount.source);
         return Err(Error::new(ErrorKind::Unavailable, message).hint(format!("samplefs unmount {target}")));
     }
-    let fs = Arc::new(Filesystem::open(Arc::clone(&counted) as Arc<dyn Objects>, &view)?);
+    let fs = Arc::new(Filesystem::open(objects, &view)?);
     let mounted = fuse::mount(Arc::clone(&fs), &options)?;
     let catalog = fs.catalog();
     let shown = format!("{} samples of {} fields", catalog.ids.len(), catalog.fields.len());

@@ -3,7 +3,8 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -271,4 +272,107 @@ fn what_cannot_be_reached_is_one_error_with_a_hint_and_no_secret() {
     let output =
         common::samplefs(["ls", "s3://bucket/a", "--endpoint-url=http://127.0.0.1:9"]).output().unwrap();
     assert!(common::stderr(&output).contains("--allow-http"), "{}", common::stderr(&output));
+}
+
+/// The bytes of every file of a mount of that address, and the requests that they took.
+fn cached(address: &str, proxy: &Proxy, cache: &Path) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<Exchange>) {
+    let mut options = s3::options(proxy.address());
+    options.push(format!("--cache={}", cache.display()));
+    let mount = Mount::of(address, &options);
+    let files = common::tree(mount.path());
+    mount.unmount();
+    (files, proxy.take_log())
+}
+
+#[test]
+fn a_second_mount_reads_from_the_disk_cache_and_a_damaged_entry_is_fetched_anew() {
+    let server = s3::Server::new();
+    let address = server.put("drivaer", &data("golden/drivaer_store"));
+    let proxy = Proxy::new(server.address(), Duration::ZERO);
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let (first, log) = cached(&address, &proxy, &cache);
+    assert!(log.len() > 10, "{log:#?}");
+    assert_eq!(std::fs::metadata(&cache).unwrap().mode() & 0o777, 0o700);
+
+    let (second, log) = cached(&address, &proxy, &cache);
+    assert!(first == second);
+    let from_store: Vec<_> = log.iter().filter(|exchange| exchange.target.contains(".zarr")).collect();
+    assert!(from_store.is_empty(), "{from_store:#?}");
+
+    let entries: Vec<_> =
+        std::fs::read_dir(cache.join("objects")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(entries.len() > 10);
+    for (position, entry) in entries.iter().enumerate() {
+        let mut bytes = std::fs::read(entry).unwrap();
+        let at = position * 7919 % bytes.len();
+        bytes[at] ^= 0x10;
+        if position % 5 == 0 {
+            bytes.truncate(at);
+        }
+        std::fs::write(entry, bytes).unwrap();
+    }
+    let (third, log) = cached(&address, &proxy, &cache);
+    assert!(first == third, "a damaged entry was served");
+    assert!(log.iter().any(|exchange| exchange.target.contains(".zarr")));
+}
+
+#[test]
+fn mounts_share_a_cache_that_stays_small_and_one_that_is_killed_leaves_it_whole() {
+    let server = s3::Server::new();
+    let address = server.put("drivaer", &data("golden/drivaer_store"));
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = s3::options(server.address());
+    options.extend([
+        format!("--cache={}", dir.path().join("cache").display()),
+        "--max-cache-size=64K".to_owned(),
+    ]);
+    let expected = expected(&data("golden/drivaer_store"));
+    thread::scope(|scope| {
+        for killed in [false, true, false] {
+            let (options, address, expected) = (&options, &address, &expected);
+            scope.spawn(move || {
+                let mut mount = Mount::of(address, options);
+                for (path, bytes) in expected {
+                    assert!(std::fs::read(mount.path().join(path)).unwrap() == *bytes, "{path}");
+                    if killed && path.contains("volume") {
+                        mount.kill();
+                        return;
+                    }
+                }
+                mount.unmount();
+            });
+        }
+    });
+    // What leaves is chosen when a sixteenth has been written since last time, by each of three.
+    let size: u64 = common::tree(dir.path()).values().map(|bytes| bytes.len() as u64).sum();
+    assert!(size < 2 * (64 << 10), "{size} bytes are kept");
+    let mount = Mount::of(&address, &options);
+    for (path, bytes) in &expected {
+        assert!(std::fs::read(mount.path().join(path)).unwrap() == *bytes, "{path}");
+    }
+    mount.unmount();
+}
+
+#[test]
+fn a_cache_that_others_can_enter_is_refused_and_one_that_breaks_is_done_without() {
+    let server = s3::Server::new();
+    let address = server.put("shapenet", &data("golden/shapenet_store"));
+    let dir = tempfile::tempdir().unwrap();
+    let options = s3::options(server.address());
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = common::samplefs(["mount", &address, "/nonexistent", "--cache"]);
+    let output = command.arg(dir.path()).args(&options).envs(s3::environment()).output().unwrap();
+    assert!(common::stderr(&output).contains("is not private"), "{}", common::stderr(&output));
+
+    let cache = dir.path().join("cache");
+    let mut options = options;
+    options.push(format!("--cache={}", cache.display()));
+    let mount = Mount::of(&address, &options);
+    std::fs::remove_dir_all(&cache).unwrap();
+    for (path, bytes) in expected(&data("golden/shapenet_store")) {
+        assert!(std::fs::read(mount.path().join(&path)).unwrap() == bytes, "{path}");
+    }
+    let log = mount.unmount();
+    assert_eq!(log.matches("does not work").count(), 1, "{log}");
 }

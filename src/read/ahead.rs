@@ -39,6 +39,7 @@ impl Reader {
                 path: group::metadata_path(&wanted.group),
                 part: Part::Whole { limit: METADATA },
                 version: None,
+                first: None,
             });
         }
         let [chunk_rows, object_rows] = wanted.grid;
@@ -58,8 +59,12 @@ impl Reader {
         let chunks: Vec<u64> = pieces.map(|piece| piece.chunk).filter(missing).collect();
         let Some(layout) = array.shards() else {
             let limit = array.chunk_limit();
-            let whole =
-                |chunk| Wanted { path: array.object_path(chunk), part: Part::Whole { limit }, version: None };
+            let whole = |chunk| Wanted {
+                path: array.object_path(chunk),
+                part: Part::Whole { limit },
+                version: None,
+                first: None,
+            };
             return Ok(self.objects.expect(&chunks.into_iter().map(whole).collect::<Vec<_>>(), ahead));
         };
         let shards: HashSet<u64> = chunks.iter().map(|chunk| array.place(*chunk).object).collect();
@@ -83,7 +88,12 @@ impl Reader {
         let shard = self.shard(array.id, place.object, layout, &path)?;
         let ShardIndex::Present { chunks, version, .. } = &*shard else { return Ok(None) };
         let range = place.slot.and_then(|slot| chunks[slot as usize].clone());
-        Ok(range.map(|range| Wanted { path, part: Part::Span(range), version: Some(version.clone()) }))
+        Ok(range.map(|range| Wanted {
+            path,
+            part: Part::Span(range),
+            version: Some(version.clone()),
+            first: None,
+        }))
     }
 
     /// Fetches and decodes, before anyone asks, the chunks that hold the bytes `range` of a payload.
@@ -113,8 +123,12 @@ fn index_of(payload: &Payload, path: String, layout: &IndexLayout) -> Wanted {
     let most = payload.rows.total() >= array.rows - array.rows / 8;
     // Data that do not compress take a little more than their own size.
     let limit = stored + stored / 8 + layout.size() + 4096;
-    let part = if most && stored <= WHOLE { Part::Whole { limit } } else { layout.part() };
-    Wanted { path, part, version: None }
+    let index = layout.part();
+    if most && stored <= WHOLE {
+        Wanted { path, part: Part::Whole { limit }, version: None, first: Some(index) }
+    } else {
+        Wanted { path, part: index, version: None, first: None }
+    }
 }
 
 /// Readers ahead of the readers: threads that wait for the store so that nobody else must.

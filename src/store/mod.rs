@@ -6,6 +6,7 @@ pub mod array;
 pub mod blosc;
 pub mod codec;
 pub mod counted;
+pub mod disk_cache;
 pub mod group;
 pub mod local;
 pub mod manifest;
@@ -102,6 +103,8 @@ pub struct Wanted {
     pub part: Part,
     /// The version they belong to, where it is known.
     pub version: Option<Version>,
+    /// The part that is read first, where more is asked for than that: with it at hand, all is.
+    pub first: Option<Part>,
 }
 
 impl Wanted {

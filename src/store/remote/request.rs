@@ -189,7 +189,8 @@ impl Requests {
             result => result.map_err(classified)?,
         };
         let found = found(&result.meta);
-        if expected.is_some_and(|expected| *expected != found.version) {
+        if expected.is_some_and(|expected| *expected != found.version && *expected != untagged(&result.meta))
+        {
             return Err(Failure::Final(changed()));
         }
         // Asked of the size that the response tells, before its body is read.
@@ -342,12 +343,14 @@ fn pause(attempts: u32) -> Duration {
 
 fn found(meta: &ObjectMeta) -> Found {
     let modified = SystemTime::from(meta.last_modified);
-    let tag = match &meta.e_tag {
-        Some(tag) => tag.as_str().into(),
-        // A web server without tags: as much of an identity as it tells.
-        None => format!("{}/{}", meta.last_modified.timestamp_micros(), meta.size).into(),
-    };
-    Found { size: meta.size, version: Version::Tag(tag), modified }
+    let version = meta.e_tag.as_ref().map_or_else(|| untagged(meta), |tag| Version::Tag(tag.as_str().into()));
+    Found { size: meta.size, version, modified }
+}
+
+/// As much of an identity as a web server or a listing without tags tells. Seconds are all that the
+/// answer to a request has of what a listing tells more exactly.
+fn untagged(meta: &ObjectMeta) -> Version {
+    Version::Tag(format!("{}/{}", meta.last_modified.timestamp(), meta.size).into())
 }
 
 /// The tag, where it can be asked to match: a weak one never does (RFC 9110, 13.1.1).

@@ -298,7 +298,7 @@ mod tests {
     }
 
     fn span(path: &str, range: Range<u64>) -> Wanted {
-        Wanted { path: path.into(), part: Part::Span(range), version: Some(version()) }
+        Wanted { path: path.into(), part: Part::Span(range), version: Some(version()), first: None }
     }
 
     fn body(range: Range<u64>, size: u64) -> Body {
@@ -335,7 +335,8 @@ mod tests {
     #[test]
     fn an_object_that_has_come_whole_answers_for_all_its_parts() {
         let transfers = Transfers::new(1 << 30);
-        let whole = Wanted { path: "a".into(), part: Part::Whole { limit: 1000 }, version: None };
+        let whole =
+            Wanted { path: "a".into(), part: Part::Whole { limit: 1000 }, version: None, first: None };
         let begun = transfers.expect(&[whole], true).0;
         transfers.land(&begun[0], Ok(Some(body(0..50, 50))));
         for part in [Part::Last(50), Part::Span(3..50), Part::Whole { limit: 50 }] {
