@@ -46,11 +46,28 @@ pub enum Command {
     /// id. What noether's converter would store is stored, value for value, whatever the number of
     /// workers. A run that was killed goes on where it stopped when the same command is given again.
     ///
+    /// SOURCE and STORE may be in object storage. Objects are put before what refers to them, the manifest
+    /// last; a finished store is not written over without --overwrite.
+    ///
     /// Exit codes: 0 all samples are in the store, 3 some were left out, 1 all failed or the run could
     /// not go on, 2 the command line is wrong.
-    Convert(ConvertArgs),
+    Convert {
+        /// What to convert and how.
+        #[command(flatten)]
+        args: ConvertArgs,
+        /// How to reach source and store.
+        #[command(flatten)]
+        access: AccessArgs,
+    },
     /// Write a small store of real physics, to try things on.
-    Demo(DemoArgs),
+    Demo {
+        /// Where to.
+        #[command(flatten)]
+        args: DemoArgs,
+        /// How to reach the store.
+        #[command(flatten)]
+        access: AccessArgs,
+    },
     /// Mean, deviation, extremes and log-scale moments of every field.
     Stats(StatsArgs),
     /// Describe a store, or one file of it down to the bytes that a read fetches.
@@ -183,7 +200,7 @@ pub struct StatsArgs {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub exclude_fields: Vec<String>,
 
-    /// Only the samples whose ids stand in this file, one a line: an absolute path, a file:// URL, or
+    /// Only the samples whose ids stand in this file, one a line: an absolute path, a URL, or
     /// a name beside the store's manifest.
     #[arg(long, value_name = "FILE")]
     pub split_file: Option<String>,
@@ -300,10 +317,10 @@ pub struct VerifyArgs {
     /// The store: a path or a URL (s3://, gs://, az://, abfs://, oci://, http(s)://, file://).
     pub store: String,
 
-    /// The tree of .pt or .npy files that the store was converted from: every stored row is held
+    /// The tree of .pt or .npy files, a path or a URL, that the store was converted from: every stored row is held
     /// against its source row.
     #[arg(long, value_name = "PT_TREE")]
-    pub against: Option<PathBuf>,
+    pub against: Option<String>,
 
     /// Only these samples, by id, separated by commas.
     #[arg(long, value_name = "ID,ID", value_delimiter = ',')]

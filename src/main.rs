@@ -40,8 +40,8 @@ fn run(argv: &[OsString], fake: bool) -> Result<u8> {
     match &cli.command {
         Command::Mount(args) => mount::mount(args),
         Command::Unmount(args) => mount::unmount(args).map(|()| 0),
-        Command::Convert(args) => convert::cli::run(args),
-        Command::Demo(args) => demo::run(args),
+        Command::Convert { args, access } => convert::cli::run(args, config::access(access)),
+        Command::Demo { args, access } => demo::run(args, config::access(access)),
         Command::Stats(args) => stats::stats(args).map(|()| 0),
         Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
         Command::Ls(args) => list::ls(args).map(|()| 0),

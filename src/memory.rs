@@ -32,9 +32,10 @@ fn field(text: &str, key: &str) -> Option<u64> {
 }
 
 /// How many of `wanted` workers fit into `memory`, at least one, where each takes three times the
-/// largest field.
-pub fn workers(wanted: usize, largest: u64, memory: Option<u64>) -> usize {
-    let fitting = memory.map_or(u64::MAX, |memory| memory / largest.saturating_mul(3).max(1));
+/// largest field and what its uploads hold.
+pub fn workers(wanted: usize, largest: u64, uploads: u64, memory: Option<u64>) -> usize {
+    let each = largest.saturating_mul(3).saturating_add(uploads).max(1);
+    let fitting = memory.map_or(u64::MAX, |memory| memory / each);
     wanted.min(usize::try_from(fitting).unwrap_or(usize::MAX)).max(1)
 }
 
@@ -51,11 +52,12 @@ mod tests {
 
     #[test]
     fn workers_are_as_many_as_memory_holds_and_never_none() {
-        assert_eq!(workers(8, 100, Some(1000)), 3);
-        assert_eq!(workers(8, 100, Some(100)), 1);
-        assert_eq!(workers(2, 100, Some(1000)), 2);
-        assert_eq!(workers(4, 0, Some(0)), 1);
-        assert_eq!(workers(4, u64::MAX, None), 4);
+        assert_eq!(workers(8, 100, 0, Some(1000)), 3);
+        assert_eq!(workers(8, 100, 200, Some(1000)), 2);
+        assert_eq!(workers(8, 100, 0, Some(100)), 1);
+        assert_eq!(workers(2, 100, 0, Some(1000)), 2);
+        assert_eq!(workers(4, 0, 0, Some(0)), 1);
+        assert_eq!(workers(4, u64::MAX, u64::MAX, None), 4);
     }
 
     #[test]

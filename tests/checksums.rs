@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{Mount, data, run};
-use samplefs::convert::{self, Run};
+use samplefs::convert::Run;
 use samplefs::error::ErrorKind;
 use samplefs::format::Format;
 use serde_json::Value;
@@ -19,8 +19,7 @@ const SAMPLE: &str = "param0/c41ea2177b0cd65aaf5ee1a1938ca886";
 fn converted() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("store");
-    convert::convert(&data("golden/shapenet_pt"), &store, &common::shapenet(), None, &Run::default())
-        .unwrap();
+    common::convert(&data("golden/shapenet_pt"), &store, &common::shapenet(), None, &Run::default()).unwrap();
     (dir, store)
 }
 

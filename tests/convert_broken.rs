@@ -6,15 +6,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::convert;
 use samplefs::convert::failure::Attempt;
+use samplefs::convert::files::LocalFiles;
 use samplefs::convert::recipe::Recipe;
 use samplefs::convert::source::{Source, Tree};
 use samplefs::convert::tensor::Tensor;
-use samplefs::convert::{Run, convert, run};
+use samplefs::convert::{Run, run};
 use samplefs::dtype::DType;
 use samplefs::error::ErrorKind;
 use samplefs::filemap::{FieldSpec, FileMap};
 use samplefs::format::npy;
+use samplefs::store::access::Access;
+use samplefs::store::destination;
 use serde_json::Value;
 
 /// A FileMap of three fields in two domains.
@@ -186,13 +190,17 @@ fn what_is_no_sample_is_counted_and_root_files_stand_beside_the_manifest() {
     fs::write(source.join("train.txt"), "b/1\n").unwrap();
     fs::write(source.join("manifest.json"), "not this one").unwrap();
 
-    let tree = Tree::discover(&source, &store, &recipe().filemap, None).unwrap();
+    let tree = tree(&source);
     assert_eq!(tree.samples(), ["B", "b-c", "b/1", "b/2"], "the order of ids, not of directories");
     assert_eq!(tree.incomplete, 1);
-    assert_eq!(tree.unnamed, Some((2, source.canonicalize().unwrap().join("b/1/notes.txt"))));
+    assert_eq!(tree.unnamed, Some((2, "b/1/notes.txt".to_owned())));
     convert(&source, &store, &recipe(), None, &Run::default()).unwrap();
     assert_eq!(fs::read_to_string(store.join("train.txt")).unwrap(), "b/1\n");
     assert!(fs::read_to_string(store.join("manifest.json")).unwrap().contains("dataset_name"));
+}
+
+fn tree(root: &Path) -> Tree {
+    Tree::discover(Box::new(LocalFiles::open(root).unwrap()), None, &recipe().filemap, None).unwrap()
 }
 
 /// A source whose files are taken away while it is read.
@@ -232,10 +240,10 @@ fn a_source_that_vanishes_ends_the_run_and_once_it_is_back_the_run_goes_on() {
     let (source, store) = (directory.path().join("source"), directory.path().join("store"));
     let fill = || ["1", "2", "3", "4"].iter().for_each(|name| sample(&source.join(name), 50));
     fill();
-    let tree = Tree::discover(&source, &store, &recipe().filemap, None).unwrap();
-    let vanishing = Vanishing { tree, root: source.clone() };
+    let vanishing = Vanishing { tree: tree(&source), root: source.clone() };
     let how = Run { workers: 1, ..Run::default() };
-    let error = run(&vanishing, &[], &store, &recipe(), &how).unwrap_err();
+    let destination = destination::open(&store.clone().into(), &Access::default()).unwrap();
+    let error = run(&vanishing, &*destination, &recipe(), &how).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     assert!(!store.join("manifest.json").exists());
     fill();

@@ -4,9 +4,9 @@ mod common;
 
 use std::fs;
 
-use common::{assert_same, data, drivaer, python, run, shapenet, tree};
+use common::{assert_same, convert, data, drivaer, python, run, shapenet, tree};
+use samplefs::convert::Run;
 use samplefs::convert::recipe::Recipe;
-use samplefs::convert::{Run, convert};
 use samplefs::dtype::DType;
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -83,7 +83,7 @@ fn mutate(file: &mut Vec<u8>, other: &[u8], random: &mut Random) {
 
 /// What must hold of any content; whether it was accepted.
 fn check(name: &Path, content: &[u8]) -> bool {
-    let Ok(record) = record(name, &content) else { return false };
+    let Ok(record) = record(name.to_str().unwrap(), &content) else { return false };
     let end = record.start + record.length;
     assert!(end <= content.len() as u64, "a storage that ends at {end}");
     let storage = content[record.start as usize..end as usize].to_vec();

@@ -6,13 +6,15 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use samplefs::convert::file::FieldFile;
+use samplefs::convert::file;
+use samplefs::convert::files::LocalFiles;
 use samplefs::convert::tensor::Tensor;
 use samplefs::error::{Error, Result};
 use serde_json::Value;
 
 fn read(path: &Path) -> Result<Tensor> {
-    FieldFile::open(path)?.read(Vec::new()).map_err(|e| e.within(path.display()))
+    let files = LocalFiles::open(path.parent().unwrap())?;
+    file::read(&files, path.file_name().unwrap().to_str().unwrap(), 0, Vec::new())
 }
 
 fn files() -> (tempfile::TempDir, Vec<Value>) {

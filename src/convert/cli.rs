@@ -8,21 +8,22 @@ use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
-use super::failure::unwritable;
 use super::recipe::Recipe;
 use super::{Run, Summary};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::filemap::FileMap;
 use crate::output;
+use crate::store::access::Access;
+use crate::store::address::Address;
 
 /// Options of `convert`.
 #[derive(Args, Clone, Debug)]
 pub struct ConvertArgs {
-    /// The tree of samples
-    source: PathBuf,
-    /// The store to write: a directory that is empty or does not exist
-    store: PathBuf,
+    /// The tree of samples: a path or a URL (s3://, gs://, az://, abfs://, oci://, file://)
+    source: String,
+    /// The store to write: a path or a URL, of a place that is empty or does not exist
+    store: String,
     /// A known FileMap (shapenet-car, caeml, drivaernet, emmi-wing) or a JSON file of attribute and file name
     #[arg(long, value_name = "NAME|FILE")]
     filemap: String,
@@ -90,19 +91,21 @@ const SKIPPED: u8 = 3;
 ///
 /// # Errors
 /// What ended the run: exit code 1, or 2 for a command line that cannot be meant.
-pub fn run(args: &ConvertArgs) -> Result<u8> {
-    let recipe = args.recipe()?;
+pub fn run(args: &ConvertArgs, access: Access) -> Result<u8> {
+    let (source, store) = (Address::parse(&args.source)?, Address::parse(&args.store)?);
+    let recipe = args.recipe(&source)?;
     let how = Run {
         workers: args.workers,
         stop_at_failure: args.on_error == OnError::Fail,
         overwrite: args.overwrite,
+        access,
     };
-    let outcome = super::convert(&args.source, &args.store, &recipe, args.limit, &how);
+    let outcome = super::convert(&source, &store, &recipe, args.limit, &how);
     if let Some(path) = &args.report {
         report(path, &outcome)?;
     }
     let summary = outcome?;
-    tell(&summary, &args.store);
+    tell(&summary, &store);
     Ok(match (summary.any(), summary.skipped.is_empty()) {
         (false, _) => FAILED,
         (true, true) => COMPLETE,
@@ -111,8 +114,8 @@ pub fn run(args: &ConvertArgs) -> Result<u8> {
 }
 
 impl ConvertArgs {
-    fn recipe(&self) -> Result<Recipe> {
-        let (filemap, dataset) = self.filemap()?;
+    fn recipe(&self, source: &Address) -> Result<Recipe> {
+        let (filemap, dataset) = self.filemap(source)?;
         Ok(Recipe {
             chunk_points: self.chunk_points,
             shard_points: self.shard_points,
@@ -127,7 +130,7 @@ impl ConvertArgs {
     }
 
     /// The FileMap, and the dataset's name where none is given.
-    fn filemap(&self) -> Result<(FileMap, String)> {
+    fn filemap(&self, source: &Address) -> Result<(FileMap, String)> {
         if let (Some(known), Some(dataset)) = (FileMap::known(&self.filemap), FileMap::dataset(&self.filemap))
         {
             return Ok((known, dataset.to_owned()));
@@ -138,9 +141,7 @@ impl ConvertArgs {
                 .hint(format!("known: {}", known.join(", ")))
         })?;
         let filemap = FileMap::from_json(&text).map_err(|e| e.within(&self.filemap))?;
-        let source = self.source.canonicalize().unwrap_or_else(|_| self.source.clone());
-        let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok((filemap, name))
+        Ok((filemap, source.name()))
     }
 }
 
@@ -162,16 +163,15 @@ fn report(path: &Path, outcome: &Result<Summary>) -> Result<()> {
         Ok(summary) => json!({"error": Value::Null, "summary": summary}),
         Err(error) => json!({"error": error.to_string(), "hint": error.remedy(), "summary": Value::Null}),
     };
-    fs::write(path, format!("{json:#}\n")).map_err(|e| unwritable(path, &e))
+    output::file(path, &format!("{json:#}\n"))
 }
 
 /// The summary, on standard error.
-fn tell(summary: &Summary, store: &Path) {
+fn tell(summary: &Summary, store: &Address) {
     let Summary { samples, written, found_done, points, bytes_in, bytes_out, seconds, skipped } = summary;
     output::say(format_args!(
-        "{} of {samples} samples, {points} points in {}: {written} written, {found_done} there before, {} skipped",
+        "{} of {samples} samples, {points} points in {store}: {written} written, {found_done} there before, {} skipped",
         written + found_done,
-        store.display(),
         skipped.len(),
     ));
     let ratio = *bytes_in as f64 / (*bytes_out).max(1) as f64;

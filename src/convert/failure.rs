@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::filemap::FieldSpec;
 
 /// A failure, by how far it reaches.
@@ -32,15 +32,18 @@ impl Failure {
     }
 
     /// A failed write to the store.
-    pub fn write(path: &Path, error: &io::Error) -> Self {
-        Self::Run(unwritable(path, error))
+    pub fn write(error: Error) -> Self {
+        Self::Run(resumable(error))
     }
 }
 
-/// The error of a failed write to the store.
-pub fn unwritable(path: &Path, error: &io::Error) -> Error {
-    Error::io(format_args!("write {}", path.display()), error)
-        .hint("once that is mended, the same command goes on where it stopped")
+/// An error that ends a run which can go on later.
+pub fn resumable(error: Error) -> Error {
+    // What is said of passing failures elsewhere is meant for readers.
+    if error.kind() == ErrorKind::Unavailable || error.remedy().is_none() {
+        return error.hint("once that is mended, the same command goes on where it stopped");
+    }
+    error
 }
 
 /// A sample that was left out.

@@ -1,13 +1,14 @@
 //! Converting samples into a store: the run from discovery to manifest.
 //!
 //! Workers take samples in order of id and write each into a group of its own, field by field;
-//! the calling thread gives whole groups their names, tells what happens, and writes the manifest
+//! the calling thread makes samples of whole groups, tells what happens, and writes the manifest
 //! at the end. No sample's bytes depend on another's, so they do not depend on the workers.
 
 pub mod cast;
 pub mod cli;
 pub mod failure;
 pub mod file;
+pub mod files;
 mod metadata;
 mod read_npy;
 mod read_pt;
@@ -19,8 +20,6 @@ mod staging;
 pub mod tensor;
 mod write;
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -32,7 +31,11 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::output;
+use crate::parallel;
 use crate::progress::Progress;
+use crate::store::access::Access;
+use crate::store::address::Address;
+use crate::store::destination::{self, Destination};
 use crate::store::manifest::{DomainGrid, Entries};
 use failure::{Attempt, Failure, Skipped};
 use recipe::{Domain, Recipe};
@@ -44,6 +47,9 @@ use staging::Staging;
 /// part in so many of the time: where the disk is slow, more of them share one wait for it.
 const PUBLISH_SHARE: u32 = 10;
 
+/// Samples of an earlier run that are looked at together: each is one small request.
+const LOOKED_AT: usize = 16;
+
 /// How a run is carried out; none of it changes a sample's bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
@@ -53,6 +59,8 @@ pub struct Run {
     pub stop_at_failure: bool,
     /// Replace a finished store, or one half made with other options.
     pub overwrite: bool,
+    /// How to reach a source or store that is not on this machine.
+    pub access: Access,
 }
 
 /// How a run ended.
@@ -88,13 +96,15 @@ impl Summary {
 /// # Errors
 /// As [`run`], and a tree without samples.
 pub fn convert(
-    root: &Path,
-    store: &Path,
+    source: &Address,
+    store: &Address,
     recipe: &Recipe,
     limit: Option<usize>,
     how: &Run,
 ) -> Result<Summary> {
-    let tree = Tree::discover(root, store, &recipe.filemap, limit)?;
+    let destination = destination::open(store, &how.access)?;
+    let files = files::open(source, &how.access)?;
+    let tree = Tree::discover(files, files::below(source, store).as_deref(), &recipe.filemap, limit)?;
     if tree.incomplete > 0 {
         output::say(format_args!(
             "warning: {} directories lack files of the FileMap and are passed over",
@@ -103,27 +113,20 @@ pub fn convert(
     }
     if let Some((count, example)) = &tree.unnamed {
         output::say(format_args!(
-            "warning: {count} files in samples are not in the FileMap, such as {}",
-            example.display()
+            "warning: {count} files in samples are not in the FileMap, such as {example}"
         ));
     }
-    run(&tree, &tree.root_files, store, recipe, how)
+    run(&tree, &*destination, recipe, how)
 }
 
-/// Writes the samples of a source into a store, with these files beside the manifest.
+/// Writes the samples of a source into a store, and beside the manifest what the source has for that.
 ///
 /// A run in which every sample failed leaves no store; its summary says so.
 ///
 /// # Errors
 /// What ends the run: a store that is finished, or half made with other options, or cannot be
 /// written; a source that goes away; with `stop_at_failure` the first broken sample.
-pub fn run(
-    source: &dyn Source,
-    beside: &[PathBuf],
-    store: &Path,
-    recipe: &Recipe,
-    how: &Run,
-) -> Result<Summary> {
+pub fn run(source: &dyn Source, store: &dyn Destination, recipe: &Recipe, how: &Run) -> Result<Summary> {
     let started = Instant::now();
     let domains = recipe.domains()?;
     let mut options = recipe.to_json();
@@ -133,15 +136,13 @@ pub fn run(
     let validate = || readable(source, &domains);
     let staging = Staging::open(store, &options, how.overwrite, validate)?;
 
-    let job = Job { source, recipe, domains: &domains, staging: &staging };
+    let job = Job { source, recipe, domains: &domains, staging: &staging, uploads: store.batch_holds() };
     let grids = job.write_samples(how, &mut summary)?;
     summary.points = grids.iter().flat_map(|(_, g)| g.iter()).map(|(_, grid)| grid.n_points).sum();
     if grids.is_empty() {
         staging.remove()?;
     } else {
-        for file in beside {
-            staging.copy(file)?;
-        }
+        source.beside(&mut |name, file| staging.copy(name, file))?;
         staging.finish(&recipe.manifest(grids)?.to_json())?;
     }
     summary.seconds = started.elapsed().as_secs_f64();
@@ -167,11 +168,13 @@ struct Job<'a> {
     source: &'a dyn Source,
     recipe: &'a Recipe,
     domains: &'a [Domain],
-    staging: &'a Staging,
+    staging: &'a Staging<'a>,
+    /// The most bytes that a worker's uploads hold.
+    uploads: u64,
 }
 
-/// A sample that a worker is through with: its number, and where its group is.
-type Outcome = (usize, Attempt<(PathBuf, Written)>);
+/// A sample that a worker is through with: its number, and what its group became.
+type Outcome = (usize, Attempt<Written>);
 
 /// A sample's id and grids, for the manifest.
 type Grids = Vec<(String, Entries<DomainGrid>)>;
@@ -180,7 +183,7 @@ impl Job<'_> {
     /// Writes all samples that are not done; the grids of those that now are, in order of id.
     fn write_samples(&self, how: &Run, summary: &mut Summary) -> Result<Grids> {
         let ids = self.source.samples();
-        let mut grids: Vec<_> = ids.iter().map(|id| self.done(id)).collect();
+        let mut grids = self.all_done()?;
         let todo: Vec<usize> = (0..ids.len()).filter(|sample| grids[*sample].is_none()).collect();
         summary.found_done = ids.len() - todo.len();
         let bytes = todo.iter().map(|sample| self.source.bytes(*sample)).sum();
@@ -209,7 +212,7 @@ impl Job<'_> {
     fn workers(&self, wanted: usize, progress: &Progress) -> usize {
         let wanted =
             if wanted == 0 { thread::available_parallelism().map_or(1, usize::from) } else { wanted };
-        let fitting = memory::workers(wanted, self.source.largest(), memory::available());
+        let fitting = memory::workers(wanted, self.source.largest(), self.uploads, memory::available());
         if fitting < wanted {
             progress.say(&format!(
                 "{fitting} workers instead of {wanted}: each may need three times the largest field's memory"
@@ -230,16 +233,18 @@ impl Job<'_> {
         }
     }
 
-    fn write_sample(&self, sample: usize, scratch: &mut Scratch) -> Attempt<(PathBuf, Written)> {
-        let group = self.staging.new_group(sample).map_err(Failure::Run)?;
+    fn write_sample(&self, sample: usize, scratch: &mut Scratch) -> Attempt<Written> {
         let id = &self.source.samples()[sample];
+        self.source.expect(sample);
+        let mut group = self.staging.group(id);
         let mut load = |field: &_, buffer| self.source.load(sample, field, buffer);
-        match sample::write(self.recipe, self.domains, id, &group, scratch, &mut load) {
-            Ok(written) => Ok((group, written)),
-            Err(failure) => {
-                fs::remove_dir_all(&group).map_err(|e| Failure::write(&group, &e))?;
+        match sample::write(self.recipe, self.domains, id, &mut group, scratch, &mut load) {
+            Ok(written) => self.staging.complete(group).map(|()| written),
+            Err(failure @ Failure::Sample { .. }) => {
+                self.staging.abandon(group)?;
                 Err(failure)
             }
+            Err(failure) => Err(failure),
         }
     }
 
@@ -263,8 +268,8 @@ impl Job<'_> {
                 outcomes.recv_timeout(due.saturating_duration_since(Instant::now()))
             };
             match outcome {
-                Ok((sample, Ok((group, written)))) => {
-                    whole.push((group, ids[sample].as_str()));
+                Ok((sample, Ok(written))) => {
+                    whole.push((ids[sample].as_str(), written.metadata));
                     grids[sample] = Some(written.grids);
                     summary.written += 1;
                     summary.bytes_in += written.bytes_in;
@@ -285,8 +290,7 @@ impl Job<'_> {
                 Ok((_, Err(Failure::Run(error)))) => break Err(error),
                 Err(RecvTimeoutError::Timeout) => {
                     let started = Instant::now();
-                    self.staging.publish(&whole)?;
-                    whole.clear();
+                    self.staging.publish(&mut whole)?;
                     published = Instant::now();
                     cost = published - started;
                 }
@@ -294,21 +298,41 @@ impl Job<'_> {
             }
         };
         // Also when the run ends early: what is whole need not be done again.
-        let last = self.staging.publish(&whole);
+        let last = self.staging.publish(&mut whole);
         summary.skipped.sort_by(|one, other| one.sample.cmp(&other.sample));
         ended.and(last)
     }
 
+    /// For each sample its grids where it is in the store already.
+    fn all_done(&self) -> Result<Vec<Option<Entries<DomainGrid>>>> {
+        let ids = self.source.samples();
+        let mut grids = vec![None; ids.len()];
+        if self.staging.is_resumed() {
+            parallel::in_order(
+                ids.len(),
+                LOOKED_AT,
+                |sample| self.done(&ids[sample]),
+                |sample, done| {
+                    grids[sample] = done?;
+                    Ok(())
+                },
+            )?;
+        }
+        Ok(grids)
+    }
+
     /// The grids of a sample that is in the store. They follow from its numbers of points, for the
     /// options are those that it was made with.
-    fn done(&self, id: &str) -> Option<Entries<DomainGrid>> {
-        let metadata: Value = serde_json::from_slice(&self.staging.done(id)?).ok()?;
+    fn done(&self, id: &str) -> Result<Option<Entries<DomainGrid>>> {
+        let Some(metadata) = self.staging.done(id)? else { return Ok(None) };
+        // Where the power failed it may be cut: then the sample is not done.
+        let Ok(metadata) = serde_json::from_slice::<Value>(&metadata) else { return Ok(None) };
         let nodes = &metadata["consolidated_metadata"]["metadata"];
         let grid = |domain: &Domain| {
             let points = nodes[format!("{}/{}", domain.name, domain.position.name)]["shape"][0].as_u64()?;
             Some((domain.name.to_owned(), self.recipe.grid(points)))
         };
-        self.domains.iter().map(grid).collect::<Option<_>>().map(Entries)
+        Ok(self.domains.iter().map(grid).collect::<Option<_>>().map(Entries))
     }
 }
 

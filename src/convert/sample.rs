@@ -1,15 +1,14 @@
 //! One sample: its fields, one after another, into a Zarr group.
 
-use std::fs;
 use std::mem;
 use std::ops::Range;
-use std::path::Path;
 
 use super::cast::{self, OutOfRange};
 use super::failure::{Attempt, Failure};
 use super::metadata;
 use super::recipe::{Domain, Recipe};
 use super::shuffle::{Bands, Shuffle};
+use super::staging::Group;
 use super::tensor::Tensor;
 use super::write::{Array, Shards, Writer};
 use crate::dtype::DType;
@@ -22,6 +21,8 @@ use crate::store::manifest::{DomainGrid, Entries};
 pub struct Written {
     /// The grids for the manifest.
     pub grids: Entries<DomainGrid>,
+    /// The text of the group's `zarr.json`, which makes a sample of it.
+    pub metadata: String,
     /// Bytes of source storages.
     pub bytes_in: u64,
     /// Bytes of shards.
@@ -45,7 +46,7 @@ pub struct Scratch {
     writer: Writer,
 }
 
-/// Writes the group of sample `id` into the new directory `group`. `load` reads a field into the
+/// Writes all of the group of sample `id` but its own `zarr.json`. `load` reads a field into the
 /// buffer that it is given.
 ///
 /// # Errors
@@ -54,14 +55,14 @@ pub fn write(
     recipe: &Recipe,
     domains: &[Domain],
     id: &str,
-    group: &Path,
+    group: &mut Group<'_>,
     scratch: &mut Scratch,
     load: &mut dyn FnMut(&FieldSpec, Vec<u8>) -> Attempt<Tensor>,
 ) -> Attempt<Written> {
     let mut written = Written::default();
     let mut arrays = Vec::new();
     for domain in domains {
-        make_group(&group.join(domain.name))?;
+        put_metadata(group, domain.name, &metadata::group())?;
         let mut shuffle = Shuffle::default();
         // The position comes first: it says how many points there are.
         for field in by_position_first(domain) {
@@ -80,21 +81,19 @@ pub fn write(
                 compression_level: recipe.compression_level,
             };
             let name = format!("{}/{}", field.domain, field.name);
-            let directory = group.join(&name);
-            fs::create_dir(&directory).map_err(|e| Failure::write(&directory, &e))?;
-            let shards = write_field(&tensor, &array, &shuffle, &directory, scratch, |OutOfRange| {
+            let shards = write_field(&tensor, &array, &shuffle, group, &name, scratch, |OutOfRange| {
                 broken(too_large(&tensor, field, array.dtype))
             })?;
             written.bytes_in += tensor.values() as u64 * tensor.layout().dtype.size() as u64;
             written.bytes_out += shards.bytes;
             let node = metadata::array(&array, (!recipe.plain).then_some(&shards.crc32));
-            write_metadata(&directory, &node)?;
+            put_metadata(group, &name, &node)?;
             arrays.push((name, node));
             scratch.storage = tensor.into_storage();
         }
     }
     let names: Vec<_> = domains.iter().map(|domain| domain.name).collect();
-    write_metadata(group, &metadata::sample(&names, arrays))?;
+    written.metadata = metadata::text(&metadata::sample(&names, arrays));
     Ok(written)
 }
 
@@ -103,7 +102,8 @@ fn write_field(
     tensor: &Tensor,
     array: &Array,
     shuffle: &Shuffle,
-    directory: &Path,
+    group: &mut Group<'_>,
+    path: &str,
     scratch: &mut Scratch,
     too_large: impl Fn(OutOfRange) -> Failure,
 ) -> Attempt<Shards> {
@@ -134,7 +134,7 @@ fn write_field(
         out.copy_from_slice(values);
         Ok(())
     };
-    let shards = writer.write(array, directory, stored)?;
+    let shards = writer.write(array, group, path, stored)?;
     *bands = dealt.into_buffer();
     Ok(shards)
 }
@@ -190,12 +190,6 @@ fn too_large(tensor: &Tensor, field: &FieldSpec, to: DType) -> Error {
     Error::invalid(what).hint(format!("store it as {wide}: --field-dtype {canonical}={wide}"))
 }
 
-fn make_group(directory: &Path) -> Attempt<()> {
-    fs::create_dir_all(directory).map_err(|e| Failure::write(directory, &e))?;
-    write_metadata(directory, &metadata::group())
-}
-
-fn write_metadata(directory: &Path, node: &serde_json::Value) -> Attempt<()> {
-    let path = directory.join("zarr.json");
-    fs::write(&path, metadata::text(node)).map_err(|e| Failure::write(&path, &e))
+fn put_metadata(group: &mut Group<'_>, node: &str, metadata: &serde_json::Value) -> Attempt<()> {
+    group.put(&format!("{node}/zarr.json"), metadata::text(metadata).into_bytes())
 }

@@ -5,17 +5,19 @@
 //! full length. A chunk of nothing but zero bytes is the fill value and is left out, and so is a
 //! shard of such chunks; a float −0.0 has a bit set and counts as data.
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
 use super::failure::{Attempt, Failure};
+use super::staging::Group;
 use crate::dtype::DType;
 use crate::rows;
 use crate::store::blosc::Encoder;
+use crate::store::destination::ObjectWriter;
 use crate::store::manifest::DomainGrid;
 use crate::store::shard::ShardIndex;
+
+/// Bytes that a chunk may take beyond its own: what blosc and the shard's index add to it.
+const OVERHEAD: u64 = 64;
 
 /// What an array is made of.
 pub struct Array {
@@ -46,7 +48,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Writes all shards of an array into its directory. `rows` puts the stored form of a range of
+    /// Writes all shards of the array at `path` in a group. `rows` puts the stored form of a range of
     /// rows where it is told to.
     ///
     /// # Errors
@@ -54,7 +56,8 @@ impl Writer {
     pub fn write(
         &mut self,
         array: &Array,
-        directory: &Path,
+        group: &mut Group<'_>,
+        path: &str,
         mut rows: impl FnMut(Range<usize>, &mut [u8]) -> Attempt<()>,
     ) -> Attempt<Shards> {
         let DomainGrid { n_points, chunk_points, shard_points, n_chunks } = array.grid;
@@ -62,8 +65,14 @@ impl Writer {
         self.chunk.resize(chunk_points as usize * width, 0);
         let mut shards = Shards::default();
         for shard in 0..n_points.div_ceil(shard_points) {
-            let mut file = None;
             let per_shard = shard_points / chunk_points;
+            let mut object = Shard {
+                group: Some(&mut *group),
+                path: format!("{path}/c/{shard}/0"),
+                longest: per_shard * (self.chunk.len() as u64 + OVERHEAD) + OVERHEAD,
+                object: None,
+                length: 0,
+            };
             let mut index = Vec::new();
             for number in shard * per_shard..(shard + 1) * per_shard {
                 if number >= n_chunks {
@@ -82,45 +91,42 @@ impl Writer {
                 padding.fill(0);
                 let size = array.dtype.size() as u8;
                 let encoded = self.encoder.encode(&self.chunk, size, array.compression_level);
-                let file = match &mut file {
-                    Some(file) => file,
-                    empty => empty.insert(ShardFile::create(directory, shard)?),
-                };
-                let start = file.length;
-                file.append(encoded)?;
-                index.push(Some(start..file.length));
+                let start = object.length;
+                object.append(encoded)?;
+                index.push(Some(start..object.length));
             }
-            if let Some(file) = file {
-                shards.bytes += file.finish(&index)?;
-            }
+            shards.bytes += object.finish(&index)?;
         }
         Ok(shards)
     }
 }
 
-/// A shard being written.
-struct ShardFile {
-    path: PathBuf,
-    file: File,
+/// A shard being written, of which there is no object before it has a chunk.
+struct Shard<'a, 'g> {
+    /// Until there is an object.
+    group: Option<&'a mut Group<'g>>,
+    path: String,
+    /// The most bytes that it can have.
+    longest: u64,
+    object: Option<Box<dyn ObjectWriter + 'a>>,
     length: u64,
 }
 
-impl ShardFile {
-    fn create(array: &Path, shard: u64) -> Attempt<Self> {
-        let directory = array.join("c").join(shard.to_string());
-        fs::create_dir_all(&directory).map_err(|e| Failure::write(&directory, &e))?;
-        let path = directory.join("0");
-        let file = File::create_new(&path).map_err(|e| Failure::write(&path, &e))?;
-        Ok(Self { path, file, length: 0 })
-    }
-
+impl Shard<'_, '_> {
     fn append(&mut self, bytes: &[u8]) -> Attempt<()> {
+        if let Some(group) = self.group.take() {
+            self.object = Some(group.create(&self.path, self.longest)?);
+        }
         self.length += bytes.len() as u64;
-        self.file.write_all(bytes).map_err(|e| Failure::write(&self.path, &e))
+        self.object.as_mut().map_or(Ok(()), |object| object.append(bytes)).map_err(Failure::write)
     }
 
+    /// Ends the shard, if there is one: its length.
     fn finish(mut self, index: &[Option<Range<u64>>]) -> Attempt<u64> {
-        self.append(&ShardIndex::encode(index))?;
+        if self.object.is_some() {
+            self.append(&ShardIndex::encode(index))?;
+        }
+        self.object.map_or(Ok(()), ObjectWriter::finish).map_err(Failure::write)?;
         Ok(self.length)
     }
 }

@@ -8,7 +8,6 @@
 mod flow;
 
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sha2::{Digest, Sha256};
@@ -22,6 +21,9 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filemap::{FieldSpec, FileMap};
 use crate::output;
+use crate::store::access::Access;
+use crate::store::address::Address;
+use crate::store::destination;
 use crate::subsample::mt19937::Mt19937;
 use flow::{Ellipsoid, Vector, difference, dot, unit};
 
@@ -46,36 +48,34 @@ const BOX: Vector = [6.0, 3.0, 3.0];
 /// Options of `demo`.
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// The store to write: a directory that is empty or does not exist
-    dir: PathBuf,
+    /// The store to write: a path or a URL (s3://, gs://, az://, abfs://, oci://, file://), of a place that is
+    /// empty or does not exist
+    store: String,
 }
 
 /// Runs the command; its exit code.
 ///
 /// # Errors
-/// A directory that cannot be written or holds something else.
-pub fn run(args: &DemoArgs) -> Result<u8> {
-    let summary = write(&args.dir)?;
-    output::say(format_args!(
-        "{} samples, {} points in {}",
-        summary.written,
-        summary.points,
-        args.dir.display()
-    ));
+/// A place that cannot be written or holds something else.
+pub fn run(args: &DemoArgs, access: Access) -> Result<u8> {
+    let store = Address::parse(&args.store)?;
+    let summary = write(&store, access)?;
+    output::say(format_args!("{} samples, {} points in {store}", summary.written, summary.points));
     Ok(0)
 }
 
-/// Writes the demo store into `store`, a directory that is empty or does not exist.
+/// Writes the demo store to a place that is empty or does not exist.
 ///
 /// # Errors
 /// As [`convert::run`](crate::convert::run).
-pub fn write(store: &Path) -> Result<Summary> {
+pub fn write(store: &Address, access: Access) -> Result<Summary> {
     let filemap = FileMap::known(FILEMAP)
         .ok_or_else(|| Error::new(ErrorKind::Internal, "the demo's FileMap is not known"))?;
     let dataset = FileMap::dataset(FILEMAP).unwrap_or_default();
     let recipe =
         Recipe { chunk_points: NonZeroU64::new(CHUNK).expect("not zero"), ..Recipe::new(dataset, filemap) };
-    convert(&Bodies::new(), &[], store, &recipe, &Run::default())
+    let store = destination::open(store, &access)?;
+    convert(&Bodies::new(), &*store, &recipe, &Run { access, ..Run::default() })
 }
 
 /// Ellipsoids of car-like proportions, one a sample.
@@ -223,8 +223,9 @@ mod tests {
     fn the_store_is_written_the_same_every_time_and_is_not_written_over() {
         let directory = tempfile::tempdir().unwrap();
         let read = |name: &str| std::fs::read(directory.path().join(name)).unwrap();
+        let write = |name: &str| write(&Address::Local(directory.path().join(name)), Access::default());
         for name in ["one", "other"] {
-            let summary = write(&directory.path().join(name)).unwrap();
+            let summary = write(name).unwrap();
             assert_eq!((summary.written, summary.skipped.len()), (6, 0));
         }
         assert_eq!(read("one/manifest.json"), read("other/manifest.json"));
@@ -233,6 +234,6 @@ mod tests {
             let shard = format!("{group}/{array}/c/0/0");
             assert_eq!(read(&format!("one/{shard}")), read(&format!("other/{shard}")));
         }
-        assert!(write(&directory.path().join("one")).is_err());
+        assert!(write("one").is_err());
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use crate::catalog::{Catalog, FieldId, SampleId};
 use crate::error::{Error, Result};
-use crate::store::{Objects, Part};
+use crate::store::access::Access;
+use crate::store::address::Address;
+use crate::store::{self, Objects, Part};
 
 /// Ids of a hundred million samples; a longer file is no split file.
 const SPLIT_LIMIT: u64 = 4 << 30;
@@ -94,17 +96,15 @@ fn fields(catalog: &Catalog, wanted: &Wanted) -> Result<Vec<FieldId>> {
 }
 
 /// The ids in a split file, one a line; blank lines are ignored. It is given by an absolute path, a
-/// file URL, or its name beside the store's manifest.
+/// URL, or its name beside the store's manifest.
 ///
 /// # Errors
 /// No such file, with those that stand beside the manifest; a file that is not UTF-8.
-pub fn read_split(objects: &dyn Objects, typed: &str) -> Result<Vec<String>> {
+pub fn read_split(objects: &dyn Objects, typed: &str, access: &Access) -> Result<Vec<String>> {
     let failed = |e: Error| e.within(format!("split file {typed}"));
     let bytes = match typed.strip_prefix("file://") {
         Some(path) => read_outside(path).map_err(failed)?,
-        None if typed.contains("://") => {
-            return Err(failed(Error::usage("only file:// URLs are supported")));
-        }
+        None if typed.contains("://") => read_remote(typed, access)?,
         None if Path::new(typed).is_absolute() => read_outside(typed).map_err(failed)?,
         None => {
             let mut bytes = Vec::new();
@@ -119,6 +119,18 @@ pub fn read_split(objects: &dyn Objects, typed: &str) -> Result<Vec<String>> {
     };
     let text = String::from_utf8(bytes).map_err(|_| failed(Error::invalid("not UTF-8")))?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+fn read_remote(typed: &str, access: &Access) -> Result<Vec<u8>> {
+    let (root, name) = typed.rsplit_once('/').unwrap_or((typed, ""));
+    // Shown as an address is: what was typed may hold a password.
+    let shown = format!("split file {}/{name}", Address::parse(root)?);
+    let mut bytes = Vec::new();
+    let found = store::open(root, access)?.read(name, Part::Whole { limit: SPLIT_LIMIT }, None, &mut bytes);
+    match found.map_err(|e| e.within(&shown))? {
+        Some(_) => Ok(bytes),
+        None => Err(Error::usage("no such object").within(shown)),
+    }
 }
 
 fn read_outside(path: &str) -> Result<Vec<u8>> {

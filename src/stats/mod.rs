@@ -63,10 +63,12 @@ pub fn stats(args: &StatsArgs) -> Result<()> {
 
 /// The statistics of a store and, of a shard, its partial.
 fn of_store(store: &str, args: &StatsArgs) -> Result<(Totals, Option<Partial>)> {
-    let objects = store::open(store, &config::access(&args.access))?;
+    let access = config::access(&args.access);
+    let objects = store::open(store, &access)?;
     let layout = layout::open(&*objects, &FileNames::Canonical)?.layout;
     let catalog = layout.catalog();
-    let ids = args.split_file.as_ref().map(|file| choice::read_split(&*objects, file)).transpose()?;
+    let ids =
+        args.split_file.as_ref().map(|file| choice::read_split(&*objects, file, &access)).transpose()?;
     let wanted =
         Wanted { fields: args.fields.clone(), excluded: args.exclude_fields.clone(), ids, limit: args.limit };
     let mut choice = Choice::of(catalog, &wanted)?;

@@ -120,6 +120,33 @@ impl Address {
         };
         Ok(Self::Remote(Remote { service, prefix }))
     }
+
+    /// The last name in it: that of the directory, or of the bucket.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Local(path) => {
+                let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            }
+            Self::Remote(remote) => remote.to_string().rsplit('/').next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl From<PathBuf> for Address {
+    fn from(path: PathBuf) -> Self {
+        Self::Local(path)
+    }
+}
+
+/// As a person would write it, without a password.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(path) => path.display().fmt(f),
+            Self::Remote(remote) => remote.fmt(f),
+        }
+    }
 }
 
 /// As a person would write it, without a password.

@@ -109,8 +109,10 @@ impl<'a> Text<'a> {
         // A store far away brings the next piece while this one is parsed.
         let next = Part::Span(end..self.found.size.min(end + PIECE));
         let version = Some(&self.found.version);
-        self.objects
-            .expect(&[Wanted { path: manifest::NAME.into(), part: next, version: version.cloned() }], true);
+        self.objects.expect(
+            &[Wanted { path: manifest::NAME.into(), part: next, version: version.cloned(), first: None }],
+            true,
+        );
         let part = Part::Span(self.fetched..end);
         if self.objects.read(manifest::NAME, part, version, &mut self.piece)?.is_none() {
             return Err(Error::invalid("it went away while it was read"));

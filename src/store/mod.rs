@@ -6,6 +6,8 @@ pub mod array;
 pub mod blosc;
 pub mod codec;
 pub mod counted;
+pub mod destination;
+mod directory;
 pub mod disk_cache;
 pub mod group;
 pub mod local;
@@ -14,12 +16,12 @@ pub mod manifest_text;
 mod remote;
 pub mod shard;
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use access::Access;
-use address::Address;
+use address::{Address, Remote};
 
 use crate::error::{Error, Result};
 
@@ -57,6 +59,15 @@ pub trait Objects: Send + Sync {
 
     /// The plain objects directly under the root.
     fn list(&self) -> Result<Vec<PlainFile>>;
+}
+
+/// Objects whose names can be listed however deep they lie.
+pub trait Listed: Objects {
+    /// Shows path and size of every object below a path, in any order, until told to stop.
+    ///
+    /// # Errors
+    /// A medium that cannot be listed; what it says otherwise.
+    fn walk(&self, below: &str, visit: &mut dyn FnMut(&str, u64) -> ControlFlow<()>) -> Result<()>;
 }
 
 /// Which bytes of an object.
@@ -160,4 +171,12 @@ pub fn open(typed: &str, access: &Access) -> Result<Arc<dyn Objects>> {
         Address::Local(path) => Arc::new(local::Local::open(&path)?),
         Address::Remote(address) => Arc::new(remote::Bucket::open(&address, access)?),
     })
+}
+
+/// Opens a remote tree of objects that are no store.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_tree(address: &Remote, access: &Access) -> Result<Arc<dyn Listed>> {
+    Ok(Arc::new(remote::Bucket::open(address, access)?))
 }

@@ -1,16 +1,15 @@
 //! A stored field against the file that it was made from: every stored row must be the cast of its
 //! source row under the permutation that seed, sample and domain give.
 
-use std::path::Path;
-
 use super::check::{Findings, Subject};
 use crate::catalog::{FieldId, SampleId};
 use crate::convert::cast::cast;
-use crate::convert::file::FieldFile;
+use crate::convert::file;
+use crate::convert::files::Files;
 use crate::convert::recipe;
 use crate::convert::tensor::Tensor;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::read::Payload;
 
@@ -34,7 +33,7 @@ impl CastError {
 /// Compares one field of one sample, chunk by chunk; the source is read into memory whole.
 pub fn compare(
     subject: &Subject<'_>,
-    tree: &Path,
+    tree: &dyn Files,
     sample: SampleId,
     field: FieldId,
     findings: &mut Findings,
@@ -42,7 +41,7 @@ pub fn compare(
     let catalog = subject.layout.catalog();
     let described = catalog.field(field);
     let points = catalog.grid(sample, field).map_or(0, |grid| grid.points);
-    let source = match source(&tree.join(catalog.id(sample)), &described.stem, points, described.dim) {
+    let source = match source(tree, catalog.id(sample), &described.stem, points, described.dim) {
         Ok(source) => source,
         Err(e) => {
             findings.push(None, &e.hint("give the tree that the store was converted from"));
@@ -76,14 +75,25 @@ pub fn compare(
 }
 
 /// The tensor in a sample's directory, of either format.
-fn source(directory: &Path, stem: &str, points: u64, dim: u32) -> Result<Tensor> {
-    let paths = [Format::Pt, Format::Npy].map(|format| directory.join(format.file_name(stem)));
-    let path = paths.iter().find(|path| path.exists()).unwrap_or(&paths[0]);
-    let tensor = FieldFile::open(path)?.read(Vec::new()).map_err(|e| e.within(path.display()))?;
+fn source(tree: &dyn Files, sample: &str, stem: &str, points: u64, dim: u32) -> Result<Tensor> {
+    let path = |format: Format| format!("{sample}/{}", format.file_name(stem));
+    let size = points * u64::from(dim) * 4;
+    let read = |path: &str| file::read(tree, path, size, Vec::new());
+    let (mut path, other) = (path(Format::Pt), path(Format::Npy));
+    let tensor = match read(&path) {
+        Err(missing) if missing.kind() == ErrorKind::NotFound => match read(&other) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(missing),
+            tensor => {
+                path = other;
+                tensor
+            }
+        },
+        tensor => tensor,
+    }?;
     let layout = tensor.layout();
     if layout.rows as u64 != points || layout.columns < dim as usize {
         let shape = format!("its shape is {layout}, stored are {points} rows of {dim}");
-        return Err(Error::invalid(format!("{}: {shape}", path.display())));
+        return Err(Error::invalid(format!("{}/{path}: {shape}", tree.location())));
     }
     Ok(tensor)
 }

@@ -1,10 +1,9 @@
 //! One array of one sample, chunk by chunk.
 
-use std::path::Path;
-
 use super::Finding;
 use super::against::{self, CastError};
 use crate::catalog::{FieldId, SampleId};
+use crate::convert::files::Files;
 use crate::error::{Error, Result};
 use crate::layout::StoreLayout;
 use crate::progress::Progress;
@@ -25,7 +24,7 @@ pub struct Subject<'a> {
     pub reader: &'a Reader,
     pub progress: &'a Progress,
     /// The tree that the store was made from.
-    pub against: Option<&'a Path>,
+    pub against: Option<&'a dyn Files>,
 }
 
 /// Counts of what was gone through.

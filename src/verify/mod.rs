@@ -24,6 +24,7 @@ use serde_json::json;
 
 use crate::cli::VerifyArgs;
 use crate::config;
+use crate::convert::files;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inspect::ratio;
 use crate::layout;
@@ -34,6 +35,7 @@ use crate::progress::Progress;
 use crate::read::{Payload, Reader};
 use crate::store;
 use crate::store::Objects;
+use crate::store::address::Address;
 use crate::store::manifest::{self, Manifest};
 use against::CastError;
 use check::{Checked, Subject};
@@ -85,7 +87,10 @@ impl Finding {
 /// # Errors
 /// What keeps it from running: no store, no such sample, stdout that cannot be written.
 pub fn verify(args: &VerifyArgs) -> Result<bool> {
-    let objects = store::open(&args.store, &config::access(&args.access))?;
+    let access = config::access(&args.access);
+    let objects = store::open(&args.store, &access)?;
+    let tree =
+        args.against.as_ref().map(|typed| files::open(&Address::parse(typed)?, &access)).transpose()?;
     let layout = match layout::open(&*objects, &FileNames::Auto) {
         Ok(opened) => opened.layout,
         // A manifest that is there and wrong is what this command looks for.
@@ -111,7 +116,7 @@ pub fn verify(args: &VerifyArgs) -> Result<bool> {
     let manifest = read_manifest(&*objects)?;
     let reader = Reader::new(Arc::clone(&objects), CACHE);
     let progress = Progress::new(samples.len(), bytes);
-    let against = args.against.as_deref();
+    let against = tree.as_deref();
     let subject =
         Subject { layout: &*layout, manifest: &manifest, reader: &reader, progress: &progress, against };
     let mut all = Checked::default();

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use samplefs::convert::recipe::Recipe;
+use samplefs::convert::{Run, Summary};
 use samplefs::dtype::DType;
 use samplefs::error::Result;
 use samplefs::filemap::FileMap;
@@ -99,6 +100,17 @@ pub fn drivaer() -> Recipe {
         field_dtypes: vec![("volume_vorticity".to_owned(), DType::F32)],
         ..Recipe::new("DrivAerNetDataset", FileMap::known("drivaernet").unwrap())
     }
+}
+
+/// Converts a directory tree into a store in a directory.
+pub fn convert(
+    source: &Path,
+    store: &Path,
+    recipe: &Recipe,
+    limit: Option<usize>,
+    how: &Run,
+) -> Result<Summary> {
+    samplefs::convert::convert(&source.to_owned().into(), &store.to_owned().into(), recipe, limit, how)
 }
 
 /// Changes the JSON in a file.

@@ -57,6 +57,8 @@ struct Shared {
     random: AtomicU64,
     /// Connections are refused answers while it is set: the server is dead.
     dead: AtomicBool,
+    /// Requests of this method are denied.
+    denied: Mutex<String>,
 }
 
 impl Proxy {
@@ -72,6 +74,7 @@ impl Proxy {
             faults: AtomicU64::new(0),
             random: AtomicU64::new(0),
             dead: AtomicBool::new(false),
+            denied: Mutex::default(),
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
@@ -98,6 +101,11 @@ impl Proxy {
     /// Answers nothing any more, or does again.
     pub fn set_dead(&self, dead: bool) {
         self.shared.dead.store(dead, Ordering::Relaxed);
+    }
+
+    /// Denies all requests of a method from now on.
+    pub fn deny(&self, method: &str) {
+        method.clone_into(&mut self.shared.denied.lock().unwrap());
     }
 
     /// What went through since this was last asked.
@@ -137,6 +145,12 @@ impl Shared {
             thread::sleep(self.delay);
             if self.dead.load(Ordering::Relaxed) {
                 return answers.shutdown(Shutdown::Both);
+            }
+            if head.split(' ').next() == Some(&**self.denied.lock().unwrap()) {
+                let text = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+                let length = text.len();
+                write!(answers, "HTTP/1.1 403 Forbidden\r\ncontent-length: {length}\r\n\r\n{text}")?;
+                continue;
             }
             let fault = self.fault();
             let sent = match fault {

@@ -16,6 +16,7 @@ use object_store::{Certificate, ClientOptions, ObjectStore, RetryConfig};
 
 use super::profile::Profile;
 use super::request::{Requests, cause};
+use super::write::Cloud;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::access::Access;
 use crate::store::address::{Remote, Service};
@@ -34,24 +35,31 @@ pub async fn connect(address: &Remote, access: &Access) -> Result<Requests> {
     let shown = address.to_string();
     let within = |e: Error| e.within(&shown);
     let options = client(access).map_err(within)?;
-    let (store, lists): (Arc<dyn ObjectStore>, bool) = match &address.service {
-        Service::S3 { bucket } => (Arc::new(s3(bucket, access, options).await.map_err(within)?), true),
+    let (store, cloud) = match &address.service {
+        Service::S3 { bucket } => both(s3(bucket, access, options).await.map_err(within)?),
         Service::Oci { bucket, namespace } => {
             let access = oracle(namespace, access).map_err(within)?;
-            (Arc::new(s3(bucket, &access, options).await.map_err(within)?), true)
+            both(s3(bucket, &access, options).await.map_err(within)?)
         }
-        Service::Gcs { bucket } => (Arc::new(gcs(bucket, access, options).map_err(within)?), true),
+        Service::Gcs { bucket } => both(gcs(bucket, access, options).map_err(within)?),
         Service::Azure { container, account } => {
-            (Arc::new(azure(container, account.as_deref(), access, options).map_err(within)?), true)
+            both(azure(container, account.as_deref(), access, options).map_err(within)?)
         }
         Service::Http { origin } => {
             let options = if origin.starts_with("http://") { options.with_allow_http(true) } else { options };
             let builder = HttpBuilder::new().with_url(origin).with_client_options(options).with_retry(once());
             // A listing would be WebDAV's, which few web servers speak.
-            (Arc::new(builder.build().map_err(refused).map_err(within)?), false)
+            let store: Arc<dyn ObjectStore> = Arc::new(builder.build().map_err(refused).map_err(within)?);
+            (store, None)
         }
     };
-    Requests::new(store, &address.prefix, shown, access.patience, lists)
+    Requests::new(store, &address.prefix, shown, access.patience, cloud)
+}
+
+/// A client as what reads and as what lists and writes.
+fn both<C: ObjectStore + Cloud>(client: C) -> (Arc<dyn ObjectStore>, Option<Arc<dyn Cloud>>) {
+    let client = Arc::new(client);
+    (Arc::clone(&client) as Arc<dyn ObjectStore>, Some(client))
 }
 
 /// Trying again is ours: with one deadline, and a count of the attempts.

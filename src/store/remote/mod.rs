@@ -8,6 +8,8 @@ mod connect;
 mod profile;
 mod request;
 mod transfers;
+mod upload;
+mod write;
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::write::Cloud;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Found, Part, PlainFile, Version, manifest};
 
@@ -26,18 +27,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 const ATTEMPTS: u32 = 6;
 
 /// Bytes a second below which a body counts as stalled, though it trickles.
-const SLOWEST: u64 = 64 << 10;
+pub(super) const SLOWEST: u64 = 64 << 10;
 
 /// Requests to the objects below one prefix.
 pub struct Requests {
-    store: Arc<dyn ObjectStore>,
-    prefix: Path,
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The same, where more than reading can be asked of it.
+    pub(super) cloud: Option<Arc<dyn Cloud>>,
+    pub(super) prefix: Path,
     /// The root as a person would write it.
     shown: String,
     /// How long a request is tried.
     patience: Duration,
-    /// Whether the root can be listed.
-    lists: bool,
     /// Whether "the last so many bytes" is understood; Azure does not.
     suffixes: AtomicBool,
 }
@@ -53,7 +54,7 @@ pub struct Body {
 }
 
 /// Why an attempt failed.
-enum Failure {
+pub(super) enum Failure {
     /// Trying again cannot help.
     Final(Error),
     /// It may; what happened, in words.
@@ -67,10 +68,10 @@ impl Requests {
         prefix: &str,
         shown: String,
         patience: Duration,
-        lists: bool,
+        cloud: Option<Arc<dyn Cloud>>,
     ) -> Result<Self> {
         let prefix = Path::parse(prefix).map_err(|e| Error::usage(format!("{shown}: {e}")))?;
-        Ok(Self { store, prefix, shown, patience, lists, suffixes: AtomicBool::new(true) })
+        Ok(Self { store, cloud, prefix, shown, patience, suffixes: AtomicBool::new(true) })
     }
 
     /// The root as a person would write it.
@@ -98,7 +99,7 @@ impl Requests {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn list(&self) -> Result<Vec<PlainFile>> {
-        if !self.lists {
+        if self.cloud.is_none() {
             tracing::debug!("{} cannot be listed: plain files beside the manifest are not shown", self.shown);
             return Ok(Vec::new());
         }
@@ -133,7 +134,7 @@ impl Requests {
     }
 
     /// Tries until it succeeds, fails for good, or the time is up.
-    async fn tried<T, F>(&self, what: &str, attempt: impl Fn() -> F) -> Result<T>
+    pub(super) async fn tried<T, F>(&self, what: &str, attempt: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<T, Failure>>,
     {
@@ -204,7 +205,7 @@ impl Requests {
     }
 
     /// The size of an object, by its first byte: a request that costs no more than asking for the size alone.
-    async fn size(&self, location: &Path) -> std::result::Result<Option<u64>, Failure> {
+    pub(super) async fn size(&self, location: &Path) -> std::result::Result<Option<u64>, Failure> {
         let options = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
         match self.response(location, options).await {
             Ok(result) => Ok(Some(result.meta.size)),
@@ -243,11 +244,11 @@ impl Requests {
         }
     }
 
-    fn silence(&self) -> Duration {
+    pub(super) fn silence(&self) -> Duration {
         self.patience / ATTEMPTS
     }
 
-    fn location(&self, path: &str) -> Result<Path> {
+    pub(super) fn location(&self, path: &str) -> Result<Path> {
         let full =
             if self.prefix.as_ref().is_empty() { path.to_owned() } else { format!("{}/{path}", self.prefix) };
         Path::parse(full).map_err(|e| Error::invalid(format!("{path:?} is no name of an object: {e}")))
@@ -255,7 +256,7 @@ impl Requests {
 }
 
 /// What an error of the store means to us.
-fn classified(error: object_store::Error) -> Failure {
+pub(super) fn classified(error: object_store::Error) -> Failure {
     use object_store::Error as E;
     let cause = cause(&error);
     match error {
