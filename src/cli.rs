@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use access::AccessArgs;
 
@@ -81,6 +82,16 @@ pub enum Command {
     /// Check a configuration file, or show what a mount would work with.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write shell completions to stdout.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the man pages of all commands.
+    Man {
+        /// Where to: a directory that exists.
+        directory: PathBuf,
+    },
 }
 
 /// Options of `mount`.
@@ -141,6 +152,10 @@ pub struct MountArgs {
     /// Threads that answer requests. [default: one a CPU, at least 2; 32 for remote stores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+
+    /// For how long those who are reading may go on when SIGTERM or SIGINT ends the mount.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub grace: u32,
 
     /// Set on the background process itself: say on stdout when the mount answers.
     #[arg(long, hide = true)]

@@ -7,7 +7,9 @@ use clap::CommandFactory;
 use samplefs::cli::{Cli, Command};
 use samplefs::config::settings;
 use samplefs::error::{ErrorKind, Result};
-use samplefs::{config, convert, demo, inspect, list, mount, mount8, output, stats, telemetry, verify};
+use samplefs::{
+    config, convert, demo, inspect, list, manual, mount, mount8, output, stats, telemetry, verify,
+};
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
@@ -47,6 +49,8 @@ fn run(argv: &[OsString], fake: bool) -> Result<u8> {
         Command::Ls(args) => list::ls(args).map(|()| 0),
         Command::Cat(args) => list::cat(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args).map(|clean| if clean { 0 } else { verify::FINDINGS }),
+        Command::Completions { shell } => manual::completions(*shell).map(|()| 0),
+        Command::Man { directory } => manual::pages(directory).map(|()| 0),
         Command::Config(command) => config::show::run(command, &settings).map(|()| 0),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write, stdout};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,12 +12,15 @@ use crate::cli::{MountArgs, UnmountArgs};
 use crate::config::{self, Shares};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Filesystem};
-use crate::fuse::{self, mounts};
+use crate::fuse::{self, Ended, mounts};
 use crate::output;
+use crate::privileges;
+use crate::service;
 use crate::store::access::Access;
 use crate::store::counted::Counted;
 use crate::store::disk_cache::DiskCache;
 use crate::store::{self, Objects};
+use crate::systemd;
 
 /// What a background process says on its stdout when the mount answers.
 const READY: &[u8] = b"ready\n";
@@ -33,6 +37,7 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
     } else if args.daemon {
         return in_background();
     }
+    privileges::give_up()?;
     let shares = Shares::of(args.memory_target);
     let view = fs::Options { prefetch: args.prefetch, ..config::view_of_store(&args.view, shares.cache)? };
     let access = Access { ahead_budget: shares.ahead, ..config::access(&args.access) };
@@ -47,25 +52,37 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
     };
     let location = counted.location();
     let options = config::mount_options(args, location.clone(), counted.is_far())?;
-    if mounts::clear_dead(&options.target)? {
-        tracing::info!("cleared a dead mount at {}", options.target.display());
-    }
-    if let Some(mount) = mounts::at(&options.target)?.filter(mounts::Mount::is_fuse) {
-        let target = options.target.display();
-        let message = format!("{} is mounted at {target} already", mount.source);
-        return Err(Error::new(ErrorKind::Unavailable, message).hint(format!("samplefs unmount {target}")));
+    let left = service::left_behind();
+    if left.is_none() {
+        clear(&options.target)?;
     }
     let fs = Arc::new(Filesystem::open(objects, &view)?);
-    let mounted = fuse::mount(Arc::clone(&fs), &options)?;
+    let left = left.map(|left| service::take_over(left, &fs, &options)).transpose()?.flatten();
+    let mounted = fuse::mount(Arc::clone(&fs), &options, left.as_ref().map(|left| &left.device))?;
+    let kept = left.is_some() || service::keep(&fs, &options, &mounted)?;
     let catalog = fs.catalog();
     let shown = format!("{} samples of {} fields", catalog.ids.len(), catalog.fields.len());
-    output::say(format_args!("samplefs: {location} is mounted at {} ({shown})", options.target.display()));
+    let verb = if left.is_some() { "goes on" } else { "is mounted" };
+    output::say(format_args!("samplefs: {location} {verb} at {} ({shown})", options.target.display()));
     if args.detached {
         detach()?;
     }
-    let ended = mounted.wait();
-    summarise(&fs, &mounted, &counted);
-    ended.map(|()| 0)
+    systemd::ready(&format!("{shown} at {}", options.target.display()));
+    service::watch(&mounted)?;
+    let ended = mounted.wait(kept);
+    summarise(&fs, &mounted, &counted, matches!(ended, Ok(Ended::LeftStanding)));
+    ended.map(|_| 0)
+}
+
+/// Takes away what a killed process left at a mount point, and sees that nothing else is there.
+fn clear(target: &Path) -> Result<()> {
+    if mounts::clear_dead(target)? {
+        tracing::info!("cleared a dead mount at {}", target.display());
+    }
+    let Some(mount) = mounts::at(target)?.filter(mounts::Mount::is_fuse) else { return Ok(()) };
+    let target = target.display();
+    let message = format!("{} is mounted at {target} already", mount.source);
+    Err(Error::new(ErrorKind::Unavailable, message).hint(format!("samplefs unmount {target}")))
 }
 
 /// Takes a mount away and waits until it is gone from the table.
@@ -130,7 +147,7 @@ fn detach() -> Result<()> {
 }
 
 /// One line on what was done: read amplification is the number that a chunked store lives by.
-fn summarise(fs: &Filesystem, mounted: &fuse::Mounted, counted: &Counted) {
+fn summarise(fs: &Filesystem, mounted: &fuse::Mounted, counted: &Counted, stands: bool) {
     let counters = &fs.reader().counters;
     let served = counters.served.load(Ordering::Relaxed);
     let fetched = counted.bytes();
@@ -143,6 +160,7 @@ fn summarise(fs: &Filesystem, mounted: &fuse::Mounted, counted: &Counted) {
         bytes_fetched = fetched,
         bytes_served = served,
         amplification = format_args!("{amplification:.2}"),
-        "unmounted"
+        "{}",
+        if stands { "the mount is left to the next process" } else { "unmounted" }
     );
 }

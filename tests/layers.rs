@@ -5,14 +5,41 @@ use std::path::Path;
 
 /// The rooms of each layer, the lowest first. A room may import from its own layer and from below.
 const LAYERS: [&[&str]; 8] = [
-    &["error", "dtype", "rows", "format", "filemap", "subsample", "memory", "output", "parallel", "progress"],
+    &[
+        "error",
+        "dtype",
+        "rows",
+        "format",
+        "filemap",
+        "subsample",
+        "memory",
+        "output",
+        "parallel",
+        "progress",
+        "systemd",
+        "privileges",
+    ],
     &["catalog", "tree"],
     &["store", "layout"],
     &["read"],
     &["fs"],
     &["fuse"],
     &["convert", "demo"],
-    &["telemetry", "cli", "config", "mount", "mount8", "stats", "inspect", "list", "verify", "lib", "main"],
+    &[
+        "telemetry",
+        "cli",
+        "config",
+        "mount",
+        "mount8",
+        "service",
+        "manual",
+        "stats",
+        "inspect",
+        "list",
+        "verify",
+        "lib",
+        "main",
+    ],
 ];
 
 /// Crates that one room alone may name.

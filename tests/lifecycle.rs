@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -30,6 +30,52 @@ fn signals_end_a_mount_cleanly_also_while_files_are_open() {
             drop(held);
         }
     }
+}
+
+/// Reads a file of the mount from the store, again and again, until that fails: how often it could.
+fn read_on(mount: &Mount, stop_after: usize) -> std::thread::JoinHandle<usize> {
+    let mut file = File::open(mount.path().join(FILE)).unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        (0..stop_after)
+            .take_while(|_| {
+                rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+                file.rewind().is_ok() && file.read_to_end(&mut bytes).is_ok()
+            })
+            .count()
+    })
+}
+
+#[test]
+fn who_reads_when_a_mount_ends_may_finish() {
+    let mount = Mount::new(&data(STORE), &["--grace", "60"]);
+    let (target, reader) = (mount.path().to_owned(), read_on(&mount, 1000));
+    kill(&mount, "-TERM");
+    assert_eq!(reader.join().unwrap(), 1000);
+    let (status, log) = mount.ended();
+    assert!(status.success() && !log.contains("given up"), "{log}");
+    assert!(!is_mounted(&target));
+}
+
+#[test]
+fn a_second_signal_and_the_end_of_grace_end_a_mount_at_once() {
+    let mount = Mount::new(&data(STORE), &["--grace", "600"]);
+    let reader = read_on(&mount, usize::MAX);
+    kill(&mount, "-TERM");
+    while is_mounted(mount.path()) {
+        std::thread::yield_now();
+    }
+    kill(&mount, "-INT");
+    let (status, log) = mount.ended();
+    assert!(status.success() && log.contains("a second signal"), "{log}");
+    reader.join().unwrap();
+
+    let mount = Mount::new(&data(STORE), &["--grace", "0"]);
+    let reader = read_on(&mount, usize::MAX);
+    kill(&mount, "-TERM");
+    let (status, log) = mount.ended();
+    assert!(status.success() && log.contains("still being read after 0 s"), "{log}");
+    reader.join().unwrap();
 }
 
 #[test]

@@ -52,8 +52,9 @@ fn a_panic_costs_one_request_and_the_mount_goes_on() {
         allow_other: false,
         owner: (0, 0),
         threads: 2,
+        grace: std::time::Duration::ZERO,
     };
-    let mounted = fuse::mount(filesystem, &options).unwrap();
+    let mounted = fuse::mount(filesystem, &options, None).unwrap();
     // More panics than there are threads: none of them may die of one.
     for _ in 0..4 {
         let error = fs::read(dir.path().join(SAMPLE).join("volume_U.pt")).unwrap_err();
@@ -62,5 +63,5 @@ fn a_panic_costs_one_request_and_the_mount_goes_on() {
         assert!(whole.starts_with(b"PK"));
     }
     mounts::unmount(&options.target).unwrap();
-    mounted.wait().unwrap();
+    mounted.wait(false).unwrap();
 }

@@ -8,6 +8,7 @@ pub mod show;
 
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use crate::cli::access::AccessArgs;
 use crate::cli::{FormatArg, MountArgs, ViewArgs};
@@ -134,6 +135,7 @@ pub fn mount_options(args: &MountArgs, source: String, is_far: bool) -> Result<M
         allow_other: args.allow_other,
         owner,
         threads,
+        grace: Duration::from_secs(args.grace.into()),
     })
 }
 

@@ -5,6 +5,8 @@
 mod describe;
 pub mod file;
 mod follow;
+mod identity;
+mod journal;
 mod listing;
 mod views;
 
@@ -17,6 +19,7 @@ use std::time::SystemTime;
 
 use file::File;
 use follow::Prefetcher;
+use journal::Journal;
 use views::Views;
 
 use crate::catalog::{Catalog, FieldId, SampleId};
@@ -157,6 +160,23 @@ impl Filesystem {
     /// What reads the payloads.
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// Writes which views are in use to an empty file, from now on whenever one is entered.
+    pub fn journal_views(&self, file: std::fs::File, title: &str) {
+        self.views.journal(Journal::new(file, title));
+    }
+
+    /// Takes up the views of a journal of that title, and goes on with it. False when it has another.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn resume_views(&self, file: std::fs::File, title: &str) -> Result<bool> {
+        let failed = |e| Error::io("read the journal of views", &e);
+        let Some((journal, views)) = Journal::resume(file, title).map_err(failed)? else { return Ok(false) };
+        self.views.resume(views);
+        self.views.journal(journal);
+        Ok(true)
     }
 
     /// How many views are in use.

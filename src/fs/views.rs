@@ -1,8 +1,10 @@
 //! The views that someone looks through at the moment, and their places among the inode numbers.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::journal::Journal;
 use crate::subsample::{Counts, ViewSpec};
 use crate::tree::Slot;
 
@@ -15,7 +17,13 @@ use crate::tree::Slot;
 pub struct Views {
     slots: u64,
     table: Mutex<HashMap<Slot, View>>,
+    /// Locked after the table.
+    journal: Mutex<Option<Journal>>,
 }
+
+/// What counts for the lookups of a view that an earlier process entered: nobody knows how many there
+/// were, so it is kept for good.
+const UNKNOWN: u64 = u64::MAX / 2;
 
 struct View {
     spec: ViewSpec,
@@ -25,7 +33,7 @@ struct View {
 impl Views {
     /// No views yet, and room for so many.
     pub fn new(slots: u64) -> Self {
-        Self { slots, table: Mutex::new(HashMap::new()) }
+        Self { slots, table: Mutex::default(), journal: Mutex::default() }
     }
 
     /// The slot of a view, with one lookup counted.
@@ -35,8 +43,39 @@ impl Views {
         while table.get(&slot).is_some_and(|view| view.spec != *spec) {
             slot = Slot(slot.0 % self.slots + 1);
         }
-        table.entry(slot).or_insert_with(|| View { spec: spec.clone(), lookups: 0 }).lookups += 1;
+        let view = table.entry(slot).or_insert_with(|| {
+            self.note(|journal| journal.add(slot, spec));
+            View { spec: spec.clone(), lookups: 0 }
+        });
+        view.lookups += 1;
         slot
+    }
+
+    /// Takes up views that an earlier process entered.
+    pub fn resume(&self, views: Vec<(Slot, ViewSpec)>) {
+        let views = views.into_iter().filter(|(slot, _)| (1..=self.slots).contains(&slot.0));
+        self.table().extend(views.map(|(slot, spec)| (slot, View { spec, lookups: UNKNOWN })));
+    }
+
+    /// Writes all views in use, and from now on every new one, to a journal.
+    pub fn journal(&self, journal: Journal) {
+        let table = self.table();
+        *self.journal.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal);
+        self.note(|journal| journal.write(table.iter().map(|(slot, view)| (*slot, &view.spec))));
+    }
+
+    /// Does something to the journal, if there is one; the first time that it fails is the last.
+    fn note(&self, write: impl FnOnce(&mut Journal) -> io::Result<()>) {
+        let mut place = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(journal) = place.as_mut()
+            && let Err(error) = write(journal)
+        {
+            tracing::warn!(
+                "the journal of views cannot be written, so the next process mounts anew: {error}"
+            );
+            journal.give_up();
+            *place = None;
+        }
     }
 
     /// Counts one more lookup of a view that is in use.
@@ -53,6 +92,8 @@ impl Views {
             view.lookups = view.lookups.saturating_sub(lookups);
             if view.lookups == 0 {
                 table.remove(&slot);
+                let views = table.iter().map(|(slot, view)| (*slot, &view.spec));
+                self.note(|journal| journal.tidy(table.len(), views));
             }
         }
     }
@@ -112,6 +153,14 @@ mod tests {
         views.leave(slot, 1);
         assert_eq!((views.spec(slot), views.count()), (None, 0));
         assert_eq!(Views::new(1 << 40).enter(&view(5, 1)), slot);
+    }
+
+    #[test]
+    fn a_view_of_an_earlier_process_is_there_and_stays() {
+        let views = Views::new(64);
+        views.resume(vec![(Slot(3), view(5, 1)), (Slot(65), view(6, 1))]);
+        views.leave(Slot(3), 1000);
+        assert_eq!((views.spec(Slot(3)), views.count()), (Some(view(5, 1)), 1));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The kernel's side: take a request apart, ask the filesystem, reply.
 
 mod errno;
+pub mod handover;
 pub mod mounts;
 mod session;
 
-pub use session::{MountOptions, Mounted, mount};
+pub use session::{Ended, MountOptions, Mounted, Pulse, mount};
 
 use std::cell::RefCell;
 use std::ffi::OsStr;

@@ -5,6 +5,7 @@
 //! its place, by us or by anyone, and the process ends when its last request is answered.
 
 use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,15 +14,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fuser::{Config, MountOption, Session, SessionACL};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use super::{Kernel, Requests, mounts};
+use super::{Kernel, Requests, handover, mounts};
 use crate::error::{Error, Result};
 use crate::fs::Filesystem;
 
-/// How long requests that are being answered may still take when the mount ends.
-const GRACE: Duration = Duration::from_secs(10);
+/// For how long nothing must have been asked for a mount that ends to be taken as unused: those who
+/// are in the middle of a file ask sooner.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// KiB that the kernel reads ahead. The default of 128 costs a third of the throughput; more than
 /// 1 MiB makes random page faults fetch several times what they need.
@@ -40,6 +43,8 @@ pub struct MountOptions {
     pub owner: (u32, u32),
     /// Threads that answer requests.
     pub threads: usize,
+    /// For how long those who are reading may go on when the mount ends.
+    pub grace: Duration,
 }
 
 /// A mount that answers.
@@ -47,6 +52,17 @@ pub struct Mounted {
     target: PathBuf,
     requests: Arc<Requests>,
     ends: Receiver<End>,
+    device: OwnedFd,
+    grace: Duration,
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The mount is no more.
+    Unmounted,
+    /// The mount stands, for the next process to serve.
+    LeftStanding,
 }
 
 /// Why a mount ended.
@@ -58,20 +74,26 @@ enum End {
     Signal(i32),
 }
 
-/// Mounts a filesystem. When this returns, the mount answers.
+/// Mounts a filesystem, or goes on with the mount that an earlier process left standing, given the
+/// kernel's end of it. When this returns, the mount answers.
 ///
 /// # Errors
 /// A mount point that is none, a system that refuses.
-pub fn mount(fs: Arc<Filesystem>, options: &MountOptions) -> Result<Mounted> {
+pub fn mount(fs: Arc<Filesystem>, options: &MountOptions, left: Option<&OwnedFd>) -> Result<Mounted> {
     let target = &options.target;
     // Before the mount: a signal from here on ends it in order.
-    let mut signals =
-        Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Error::io("set up signal handling", &e))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2])
+        .map_err(|e| Error::io("set up signal handling", &e))?;
 
     let requests = Arc::new(Requests::default());
     let (uid, gid) = options.owner;
     let kernel = Kernel { fs, requests: Arc::clone(&requests), uid, gid };
-    let session = Session::new(kernel, target, &config(options)).map_err(|e| refused(target, &e))?;
+    let session = match left {
+        None => Session::new(kernel, target, &config(options)).map_err(|e| refused(target, &e))?,
+        Some(device) => handover::resume(kernel, device, config(options))
+            .map_err(|e| Error::io(format_args!("go on with the mount at {}", target.display()), &e))?,
+    };
+    let device = session.as_fd().try_clone_to_owned().map_err(|e| Error::io("share /dev/fuse", &e))?;
     let background = session.spawn().map_err(|e| Error::io("start the mount's threads", &e))?;
     raise_read_ahead(target);
 
@@ -86,7 +108,7 @@ pub fn mount(fs: Arc<Filesystem>, options: &MountOptions) -> Result<Mounted> {
             }
         }
     });
-    Ok(Mounted { target: target.clone(), requests, ends })
+    Ok(Mounted { target: target.clone(), requests, ends, device, grace: options.grace })
 }
 
 impl Mounted {
@@ -95,36 +117,87 @@ impl Mounted {
         &self.requests
     }
 
-    /// Waits for the mount's end: that it is unmounted, or a signal, upon which it is. Requests that
-    /// are being answered are waited for, within a limit; files that are open stop working when the
-    /// process ends.
+    /// The kernel's end of the mount.
+    pub fn device(&self) -> &OwnedFd {
+        &self.device
+    }
+
+    /// Watches whether requests are answered.
+    ///
+    /// # Errors
+    /// When no more descriptors are to be had.
+    pub fn pulse(&self) -> Result<Pulse> {
+        let device = self.device.try_clone().map_err(|e| Error::io("share /dev/fuse", &e))?;
+        Ok(Pulse { device, requests: Arc::clone(&self.requests), answered: 0 })
+    }
+
+    /// Waits for the end: that the mount is unmounted, or a signal, upon which it is. Its name is gone
+    /// at once; who reads from a file that is open may go on for the time of grace, or until a second
+    /// signal. SIGUSR2 leaves the mount standing when it is `kept` for another process.
     ///
     /// # Errors
     /// When the mount broke down or cannot be detached.
-    pub fn wait(&self) -> Result<()> {
+    pub fn wait(&self, kept: bool) -> Result<Ended> {
         match self.ends.recv() {
-            Ok(End::Unmounted(ended)) => ended.map_err(|e| Error::io("serve the mount", &e)),
+            Ok(End::Unmounted(ended)) => ended.map_err(|e| Error::io("serve the mount", &e))?,
+            Ok(End::Signal(SIGUSR2)) if kept => return Ok(Ended::LeftStanding),
             Ok(End::Signal(signal)) => {
                 tracing::debug!(signal, "unmounting");
                 mounts::detach(&self.target)?;
                 self.drain();
-                Ok(())
             }
-            Err(_) => Ok(()),
+            Err(_) => {}
         }
+        Ok(Ended::Unmounted)
     }
 
-    /// Waits until the session has ended or no request is in flight.
+    /// Waits until the session has ended or nobody reads any more.
     fn drain(&self) {
-        let deadline = Instant::now() + GRACE;
+        const PAUSE: Duration = Duration::from_millis(10);
+        let deadline = Instant::now() + self.grace;
+        let (mut seen, mut quiet_since) = (self.requests.total.load(Ordering::Acquire), Instant::now());
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-            let pause = left.min(Duration::from_millis(10));
-            let ended = matches!(self.ends.recv_timeout(pause), Ok(End::Unmounted(_)));
-            if ended || self.requests.in_flight.load(Ordering::Acquire) == 0 {
+            match self.ends.recv_timeout(left.min(PAUSE)) {
+                Ok(End::Unmounted(_)) => return,
+                Ok(End::Signal(_)) => {
+                    return tracing::warn!("a second signal: what is being read is given up");
+                }
+                Err(_) => {}
+            }
+            let total = self.requests.total.load(Ordering::Acquire);
+            if self.requests.in_flight.load(Ordering::Acquire) > 0 || total != seen {
+                (seen, quiet_since) = (total, Instant::now());
+            } else if quiet_since.elapsed() >= QUIET {
                 return;
             }
         }
-        tracing::warn!("requests were still being answered after {} s; they are given up", GRACE.as_secs());
+        tracing::warn!("files were still being read after {} s; they are given up", self.grace.as_secs());
+    }
+}
+
+/// Tells whether the mount serves, without asking it: a process that waits for its own answer cannot
+/// be killed while it waits.
+pub struct Pulse {
+    device: OwnedFd,
+    requests: Arc<Requests>,
+    answered: u64,
+}
+
+impl Pulse {
+    /// Whether since the last call a request was answered, or nobody waits for one: no thread is at
+    /// one, and the kernel has none that no thread took.
+    pub fn beats(&mut self) -> bool {
+        let in_flight = self.requests.in_flight.load(Ordering::Acquire);
+        let answered = self.requests.total.load(Ordering::Acquire).saturating_sub(in_flight);
+        let moved = std::mem::replace(&mut self.answered, answered) != answered;
+        moved || (in_flight == 0 && !self.queued())
+    }
+
+    fn queued(&self) -> bool {
+        let mut device = [PollFd::new(&self.device, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut device, Some(&now)).is_ok_and(|ready| ready > 0)
+            && device[0].revents().contains(PollFlags::IN)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What every view's name begins with; no sample may be called so.
 pub const PREFIX: &str = "subsample_";
 
 /// Which points a view shows: how many of each domain, drawn with which seed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ViewSpec {
     /// How many points.
     pub counts: Counts,
@@ -15,7 +17,7 @@ pub struct ViewSpec {
 }
 
 /// How many points a view shows of each domain.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Counts {
     /// The same number of every domain.
     Every(u64),
