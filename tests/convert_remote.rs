@@ -291,7 +291,7 @@ fn a_link_that_breaks_costs_time_and_changes_no_byte() {
     succeeds(&mut convert(server.address(), tree.to_str().unwrap(), store.to_str().unwrap(), &options));
     let proxy = Proxy::new(server.address(), Duration::ZERO);
     proxy.break_requests(150, 1);
-    let options = [&options[..], &["--retry-timeout", "12"]].concat();
+    let options = [&options[..], &["--retry-timeout", "30"]].concat();
     succeeds(&mut convert(proxy.address(), &remote, "s3://bucket/store", &options));
     assert_same(&stored(&server, "store"), &store);
     let requests = proxy.take_log();

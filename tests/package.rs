@@ -29,7 +29,7 @@ const INSTALL: &str = r#"
         systemd-analyze verify --man=no samplefs@example.service && echo verified
         samplefs config check /etc/samplefs/example.toml 2>&1
         bash -c ". /usr/share/bash-completion/completions/samplefs && complete -p samplefs"
-        zcat /usr/share/man/man1/mount.samplefs.1.gz | grep -c cache.-size
+        zcat /usr/share/man/man1/mount.samplefs.1.gz | grep -c memory.-target
         dpkg -r samplefs >/dev/null
         test -e /etc/samplefs/example.toml && echo "the configuration stays"
         dpkg -P samplefs >/dev/null

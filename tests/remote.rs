@@ -136,7 +136,7 @@ fn requests_that_fail_cost_time_and_no_byte_is_wrong() {
     let proxy = Proxy::new(server.address(), Duration::from_millis(1));
     // An attempt is silent for a sixth of this at most, so that stalls do not take all the time there is.
     let mut options = s3::options(proxy.address());
-    options.extend(["--retry-timeout=12".to_owned(), "--memory-target=4M".to_owned()]);
+    options.extend(["--retry-timeout=30".to_owned(), "--memory-target=4M".to_owned()]);
     let mount = Mount::of(&address, &options);
     proxy.break_requests(100, 7);
     let (local, _) = common::open(&store, &[Format::Pt], 64 << 20).unwrap();

@@ -39,6 +39,6 @@ systemctl stop $unit
 systemctl reset-failed $unit 2>/dev/null || true
 
 # An option that is not known is told in the journal.
-echo 'cache_size = 1' >>/etc/samplefs/samples.toml
+echo 'memory_target = 1' >>/etc/samplefs/samples.toml
 if systemctl start $unit 2>/dev/null; then fail "started with an unknown option"; fi
-journalctl -u $unit --no-pager | grep -q 'did you mean cache-size?' || fail "the journal does not tell"
+journalctl -u $unit --no-pager | grep -q 'did you mean memory-target?' || fail "the journal does not tell"
