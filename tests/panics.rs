@@ -52,6 +52,7 @@ fn a_panic_costs_one_request_and_the_mount_goes_on() {
         allow_other: false,
         owner: (0, 0),
         threads: 2,
+        xattrs: true,
     };
     let mounted = fuse::mount(filesystem, &options).unwrap();
     // More panics than there are threads: none of them may die of one.

@@ -134,6 +134,7 @@ pub fn mount_options(args: &MountArgs, source: String, is_far: bool) -> Result<M
         allow_other: args.allow_other,
         owner,
         threads,
+        xattrs: !args.no_xattrs,
     })
 }
 

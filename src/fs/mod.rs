@@ -7,6 +7,7 @@ pub mod file;
 mod follow;
 mod listing;
 mod views;
+pub mod xattr;
 
 pub use describe::{Described, Shown};
 pub use follow::Prefetch;
@@ -273,10 +274,7 @@ impl Filesystem {
                     self.read_ahead((sample, field, format, view), &file, new, &wanted);
                     file.read(&self.reader, offset, length, out)
                 };
-                file.and_then(read).map_err(|e| {
-                    let (id, field) = (self.catalog().id(sample), &self.catalog().field(field).canonical);
-                    e.within(format!("sample {id}, field {field}"))
-                })
+                file.and_then(read).map_err(|e| self.named(sample, field, e))
             }
         }
     }
@@ -291,6 +289,12 @@ impl Filesystem {
             Some(_) => Ok(()),
             None => Err(Error::new(ErrorKind::Changed, format!("{} is gone", file.name))),
         }
+    }
+
+    /// An error with the sample and field that it belongs to.
+    fn named(&self, sample: SampleId, field: FieldId, error: Error) -> Error {
+        let (id, field) = (self.catalog().id(sample), &self.catalog().field(field).canonical);
+        error.within(format!("sample {id}, field {field}"))
     }
 
     /// A file of a sample: which rows of which array it shows, and how.
@@ -337,10 +341,15 @@ impl Filesystem {
     /// The size of a file, from its name alone.
     fn size(&self, sample: SampleId, field: FieldId, format: Format, view: Option<Slot>) -> Result<u64> {
         let described = self.catalog().field(field);
+        Ok(format.frame(self.points(sample, field, view)?, described.dim, described.dtype).size())
+    }
+
+    /// How many points a file shows.
+    fn points(&self, sample: SampleId, field: FieldId, view: Option<Slot>) -> Result<u64> {
+        let domain = self.catalog().field(field).domain;
         let grid = self.catalog().grid(sample, field).ok_or_else(unknown)?;
-        let count =
-            view.map(|view| self.spec(view)).transpose()?.and_then(|spec| spec.count(described.domain));
-        Ok(format.frame(grid.shown(count), described.dim, described.dtype).size())
+        let count = view.map(|view| self.spec(view)).transpose()?.and_then(|spec| spec.count(domain));
+        Ok(grid.shown(count))
     }
 
     fn spec(&self, view: Slot) -> Result<ViewSpec> {

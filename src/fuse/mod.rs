@@ -21,7 +21,7 @@ use fuser::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Attributes, Filesystem, NAME_MAX};
+use crate::fs::{Attributes, Filesystem, NAME_MAX, xattr};
 
 /// How long the kernel may keep names and attributes: what a mount shows never changes.
 const TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,6 +49,7 @@ struct Kernel {
     requests: Arc<Requests>,
     uid: u32,
     gid: u32,
+    xattrs: bool,
 }
 
 impl Kernel {
@@ -101,6 +102,15 @@ impl Kernel {
 
 fn kind(is_dir: bool) -> FileType {
     if is_dir { FileType::Directory } else { FileType::RegularFile }
+}
+
+/// Who asks with size 0 wants to know how much room to make; with too little, nothing is given.
+fn sized(reply: ReplyXattr, size: u32, value: &[u8]) {
+    match size {
+        0 => reply.size(value.len() as u32),
+        _ if value.len() > size as usize => reply.error(Errno::ERANGE),
+        _ => reply.data(value),
+    }
 }
 
 impl fuser::Filesystem for Kernel {
@@ -218,12 +228,29 @@ impl fuser::Filesystem for Kernel {
         }
     }
 
-    /// ENOSYS: the kernel does not ask again, which `ls -l` does for every file.
-    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    /// `ls -l` asks this three times a file. After ENOSYS the kernel does not ask again, for no file.
+    fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if !self.xattrs {
+            return reply.error(Errno::ENOSYS);
+        }
+        match self.answer("getxattr", || self.fs.xattr(node.0, name.as_bytes())) {
+            Ok(Some(value)) => sized(reply, size, value.as_bytes()),
+            Ok(None) => reply.error(Errno::NO_XATTR),
+            Err(errno) => reply.error(errno),
+        }
     }
 
-    fn listxattr(&self, _: &Request, _: INodeNo, _: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    fn listxattr(&self, _: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
+        if !self.xattrs {
+            return reply.error(Errno::ENOSYS);
+        }
+        match self.answer("listxattr", || self.fs.xattrs(node.0)) {
+            Ok(told) => {
+                let names: String =
+                    told.iter().map(|(name, _)| format!("{}{name}\0", xattr::PREFIX)).collect();
+                sized(reply, size, names.as_bytes());
+            }
+            Err(errno) => reply.error(errno),
+        }
     }
 }

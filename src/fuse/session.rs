@@ -40,6 +40,8 @@ pub struct MountOptions {
     pub owner: (u32, u32),
     /// Threads that answer requests.
     pub threads: usize,
+    /// Whether nodes have extended attributes.
+    pub xattrs: bool,
 }
 
 /// A mount that answers.
@@ -70,7 +72,7 @@ pub fn mount(fs: Arc<Filesystem>, options: &MountOptions) -> Result<Mounted> {
 
     let requests = Arc::new(Requests::default());
     let (uid, gid) = options.owner;
-    let kernel = Kernel { fs, requests: Arc::clone(&requests), uid, gid };
+    let kernel = Kernel { fs, requests: Arc::clone(&requests), uid, gid, xattrs: options.xattrs };
     let session = Session::new(kernel, target, &config(options)).map_err(|e| refused(target, &e))?;
     let background = session.spawn().map_err(|e| Error::io("start the mount's threads", &e))?;
     raise_read_ahead(target);
