@@ -1,6 +1,7 @@
 //! What several tests need: the golden data, stores in a directory of one's own, real mounts, Python.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod fuzz;
 pub mod proxy;
 pub mod s3;
 pub mod web;
