@@ -7,7 +7,9 @@ use clap::CommandFactory;
 use samplefs::cli::{Cli, Command};
 use samplefs::config::settings;
 use samplefs::error::{ErrorKind, Result};
-use samplefs::{config, convert, demo, inspect, list, mount, mount8, output, stats, telemetry, verify};
+use samplefs::{
+    config, convert, demo, inspect, list, mount, mount8, output, stats, status, telemetry, verify,
+};
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
@@ -46,6 +48,7 @@ fn run(argv: &[OsString], fake: bool) -> Result<u8> {
         Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
         Command::Ls(args) => list::ls(args).map(|()| 0),
         Command::Cat(args) => list::cat(args).map(|()| 0),
+        Command::Status(args) => status::status(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args).map(|clean| if clean { 0 } else { verify::FINDINGS }),
         Command::Config(command) => config::show::run(command, &settings).map(|()| 0),
     }

@@ -4,15 +4,17 @@ use std::io::{Read, Write, stdout};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::cli::{MountArgs, UnmountArgs};
+use crate::config::secrets::masked;
 use crate::config::{self, Shares};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Filesystem};
 use crate::fuse::{self, mounts};
+use crate::metrics::Metrics;
 use crate::output;
+use crate::status::{self, Watched};
 use crate::store::access::Access;
 use crate::store::counted::Counted;
 use crate::store::{self, Objects};
@@ -35,9 +37,10 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
     let shares = Shares::of(args.memory_target);
     let view = fs::Options { prefetch: args.prefetch, ..config::view_of_store(&args.view, shares.cache)? };
     let access = Access { ahead_budget: shares.ahead, ..config::access(&args.access) };
-    let counted = Arc::new(Counted::new(store::open(config::store(args)?, &access)?));
-    let location = counted.location();
-    let options = config::mount_options(args, location.clone(), counted.is_far())?;
+    let inner = store::open(config::store(args)?, &access)?;
+    let objects = Arc::new(Counted::watched_by(inner, Arc::clone(&view.metrics)));
+    let location = objects.location();
+    let options = config::mount_options(args, location.clone(), objects.is_far())?;
     if mounts::clear_dead(&options.target)? {
         tracing::info!("cleared a dead mount at {}", options.target.display());
     }
@@ -46,8 +49,21 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
         let message = format!("{} is mounted at {target} already", mount.source);
         return Err(Error::new(ErrorKind::Unavailable, message).hint(format!("samplefs unmount {target}")));
     }
-    let fs = Arc::new(Filesystem::open(Arc::clone(&counted) as Arc<dyn Objects>, &view)?);
+    let metrics = args.metrics_addr.map(status::listen).transpose()?;
+    let fs = Arc::new(Filesystem::open(objects, &view)?);
     let mounted = fuse::mount(Arc::clone(&fs), &options)?;
+    let watched = Watched {
+        fs: Arc::clone(&fs),
+        mountpoint: options.target.clone(),
+        store: masked(&location),
+        cache_limit: shares.cache,
+        since: SystemTime::now(),
+        metrics,
+    };
+    if let Some(url) = watched.metrics_at() {
+        tracing::info!("metrics are at {url}");
+    }
+    let answering = watched.answer()?;
     let catalog = fs.catalog();
     let shown = format!("{} samples of {} fields", catalog.ids.len(), catalog.fields.len());
     output::say(format_args!("samplefs: {location} is mounted at {} ({shown})", options.target.display()));
@@ -55,7 +71,8 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
         detach()?;
     }
     let ended = mounted.wait();
-    summarise(&fs, &mounted, &counted);
+    drop(answering);
+    summarise(fs.metrics());
     ended.map(|()| 0)
 }
 
@@ -120,20 +137,20 @@ fn detach() -> Result<()> {
     rustix::stdio::dup2_stderr(&null).map_err(|e| failed(e.into()))
 }
 
-/// One line on what was done: read amplification is the number that a chunked store lives by.
-fn summarise(fs: &Filesystem, mounted: &fuse::Mounted, counted: &Counted) {
-    let counters = &fs.reader().counters;
-    let served = counters.served.load(Ordering::Relaxed);
-    let fetched = counted.bytes();
-    let amplification = if served == 0 { 0.0 } else { fetched as f64 / served as f64 };
+/// One line on what was done, after what the log has not been told yet.
+fn summarise(metrics: &Metrics) {
+    metrics.failures.tell_all_held();
+    let Metrics { requests, reading, store, failures } = metrics;
+    let failed: u64 = failures.counts().values().sum();
     tracing::info!(
-        requests = mounted.requests().total.load(Ordering::Relaxed),
-        store_requests = counted.requests(),
-        chunks_decoded = counters.loaded.load(Ordering::Relaxed),
-        chunk_hits = counters.hits.load(Ordering::Relaxed),
-        bytes_fetched = fetched,
-        bytes_served = served,
-        amplification = format_args!("{amplification:.2}"),
+        requests = requests.answered(),
+        store_requests = store.answered(),
+        chunks_decoded = reading.loaded.get(),
+        chunk_hits = reading.hits.get(),
+        bytes_fetched = store.fetched.get(),
+        bytes_served = reading.served.get(),
+        amplification = format_args!("{:.2}", metrics.amplification().unwrap_or(0.0)),
+        failed,
         "unmounted"
     );
 }

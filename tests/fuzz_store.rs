@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use common::fuzz::{self, Random, mutate, mutate_json};
 use samplefs::error::Result;
 use samplefs::format::Format;
-use samplefs::fs::{Filesystem, Options, ROOT};
+use samplefs::fs::{Filesystem, Options, Prefetch, ROOT};
 use samplefs::layout::names::FileNames;
 use samplefs::store::shard::{IndexLayout, ShardIndex};
 use samplefs::store::{Found, Objects, Part, PlainFile, Version};
@@ -47,7 +47,13 @@ impl Memory {
     }
 
     fn open(self) -> Result<Filesystem> {
-        let options = Options { names: FileNames::Auto, formats: &[Format::Pt, Format::Npy], cache: 1 << 20 };
+        let options = Options {
+            names: FileNames::Auto,
+            formats: &[Format::Pt, Format::Npy],
+            cache: 1 << 20,
+            prefetch: Prefetch::Off,
+            metrics: Arc::default(),
+        };
         Filesystem::open(Arc::new(self), &options)
     }
 }

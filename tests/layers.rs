@@ -5,19 +5,49 @@ use std::path::Path;
 
 /// The rooms of each layer, the lowest first. A room may import from its own layer and from below.
 const LAYERS: [&[&str]; 8] = [
-    &["error", "dtype", "rows", "format", "filemap", "subsample", "memory", "output", "parallel", "progress"],
+    &[
+        "error",
+        "dtype",
+        "rows",
+        "format",
+        "filemap",
+        "subsample",
+        "memory",
+        "metrics",
+        "output",
+        "parallel",
+        "progress",
+    ],
     &["catalog", "tree"],
     &["store", "layout"],
     &["read"],
     &["fs"],
     &["fuse"],
     &["convert", "demo"],
-    &["telemetry", "cli", "config", "mount", "mount8", "stats", "inspect", "list", "verify", "lib", "main"],
+    &[
+        "telemetry",
+        "cli",
+        "config",
+        "mount",
+        "mount8",
+        "stats",
+        "inspect",
+        "list",
+        "verify",
+        "status",
+        "lib",
+        "main",
+    ],
 ];
 
 /// Crates that one room alone may name.
-const ONLY: [(&str, &[&str]); 4] =
-    [("fuser", &["fuse"]), ("zarrs", &["store"]), ("object_store", &["store"]), ("tokio", &["store"])];
+const ONLY: [(&str, &[&str]); 5] = [
+    ("fuser", &["fuse"]),
+    ("zarrs", &["store"]),
+    ("object_store", &["store"]),
+    ("tokio", &["store"]),
+    ("prometheus_client", &["metrics"]),
+];
 
 fn layer(room: &str) -> usize {
     let found = LAYERS.iter().position(|rooms| rooms.contains(&room));

@@ -25,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::layout::names::FileNames;
 use crate::layout::{self, StoreLayout};
+use crate::metrics::Metrics;
 use crate::read::cache::{Cache, Got};
 use crate::read::plan::Rows;
 use crate::read::{Payload, Reader};
@@ -52,6 +53,7 @@ pub struct Filesystem {
     views: Views,
     files: Cache<u64, File>,
     modified: SystemTime,
+    metrics: Arc<Metrics>,
 }
 
 /// What `stat` tells of a node, but for what is the same for all.
@@ -89,6 +91,8 @@ pub struct Options {
     pub cache: usize,
     /// Whether to read before anyone asks.
     pub prefetch: Prefetch,
+    /// Where what is done is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Filesystem {
@@ -104,10 +108,11 @@ impl Filesystem {
         let dirs = Dirs::new(catalog).map_err(within)?;
         let numbers = Numbers::new(dirs.count(), catalog.ids.len(), catalog.fields.len(), plain.len());
         let views = Views::new(numbers.slots());
-        let reader = Arc::new(Reader::new(Arc::clone(&objects), options.cache));
+        let (formats, metrics) = (options.formats, Arc::clone(&options.metrics));
+        let reader = Reader::new(Arc::clone(&objects), options.cache).watched_by(Arc::clone(&metrics));
+        let reader = Arc::new(reader);
         let prefetcher = Prefetcher::new(options.prefetch, objects.is_far(), &reader)?;
         let files = Cache::new(FILES_BUDGET);
-        let formats = options.formats;
         let fs = Self {
             layout,
             objects,
@@ -120,6 +125,7 @@ impl Filesystem {
             views,
             files,
             modified,
+            metrics,
         };
         fs.check_collisions().map_err(|e| e.within(fs.objects.location()))?;
         Ok(fs)
@@ -158,6 +164,11 @@ impl Filesystem {
     /// What reads the payloads.
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// What it has done.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// How many views are in use.

@@ -11,8 +11,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
@@ -22,6 +22,7 @@ use fuser::{
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Attributes, Filesystem, NAME_MAX, xattr};
+use crate::metrics::{Operation, Requests};
 
 /// How long the kernel may keep names and attributes: what a mount shows never changes.
 const TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -34,15 +35,6 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Requests that are being answered, and how many there were.
-#[derive(Debug, Default)]
-pub struct Requests {
-    /// Being answered now.
-    pub in_flight: AtomicU64,
-    /// Answered or being answered.
-    pub total: AtomicU64,
-}
-
 /// The filesystem as FUSE calls it.
 struct Kernel {
     fs: Arc<Filesystem>,
@@ -53,25 +45,23 @@ struct Kernel {
 }
 
 impl Kernel {
-    /// Runs what answers a request. A panic there costs this request, and an error is logged here,
-    /// once, unless it is an ordinary answer.
+    /// Runs what answers a request. A panic there costs this request, and an error is recorded
+    /// here, once, unless it is an ordinary answer.
     fn answer<T>(
         &self,
-        operation: &'static str,
+        operation: Operation,
         run: impl FnOnce() -> Result<T>,
     ) -> std::result::Result<T, Errno> {
-        self.requests.total.fetch_add(1, Ordering::Relaxed);
+        let started = Instant::now();
         self.requests.in_flight.fetch_add(1, Ordering::AcqRel);
         let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Internal, "a defect of samplefs; the panic is above in the log"))
         });
         self.requests.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.requests.durations(operation).observe(started.elapsed().as_nanos() as u64);
         outcome.map_err(|error| {
             if !errno::is_answer(error.kind()) {
-                match error.remedy() {
-                    Some(hint) => tracing::warn!(operation, hint, "{error}"),
-                    None => tracing::warn!(operation, "{error}"),
-                }
+                self.fs.metrics().failures.record(operation, &error);
             }
             errno::errno(error.kind())
         })
@@ -130,7 +120,7 @@ impl fuser::Filesystem for Kernel {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.answer("lookup", || self.fs.lookup(parent.0, name.as_bytes())) {
+        match self.answer(Operation::Lookup, || self.fs.lookup(parent.0, name.as_bytes())) {
             Ok(attributes) => reply.entry(&TTL, &self.attr(&attributes), Generation(0)),
             Err(errno) => reply.error(errno),
         }
@@ -141,7 +131,7 @@ impl fuser::Filesystem for Kernel {
     }
 
     fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.answer("getattr", || self.fs.getattr(node.0)) {
+        match self.answer(Operation::Getattr, || self.fs.getattr(node.0)) {
             Ok(attributes) => reply.attr(&TTL, &self.attr(&attributes)),
             Err(errno) => reply.error(errno),
         }
@@ -173,15 +163,18 @@ impl fuser::Filesystem for Kernel {
         reply: ReplyData,
     ) {
         BUFFER.with_borrow_mut(|buffer| {
-            match self.answer("read", || self.fs.read(node.0, offset, size as usize, buffer)) {
-                Ok(()) => reply.data(buffer),
+            match self.answer(Operation::Read, || self.fs.read(node.0, offset, size as usize, buffer)) {
+                Ok(()) => {
+                    self.requests.read_sizes.observe(buffer.len() as u64);
+                    reply.data(buffer);
+                }
                 Err(errno) => reply.error(errno),
             }
         });
     }
 
     fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let listed = self.answer("readdir", || {
+        let listed = self.answer(Operation::Readdir, || {
             self.fs.readdir(node.0, offset, |entry| {
                 let Attributes { number, is_dir, .. } = entry.attributes;
                 !reply.add(INodeNo(number), entry.next, kind(is_dir), &*entry.name)
@@ -201,7 +194,7 @@ impl fuser::Filesystem for Kernel {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let listed = self.answer("readdirplus", || {
+        let listed = self.answer(Operation::Readdirplus, || {
             self.fs.readdir(node.0, offset, |entry| {
                 let attr = self.attr(&entry.attributes);
                 let full = reply.add(attr.ino, entry.next, &*entry.name, &TTL, &attr, Generation(0));
@@ -219,7 +212,7 @@ impl fuser::Filesystem for Kernel {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        match self.answer("statfs", || Ok(self.fs.totals())) {
+        match self.answer(Operation::Statfs, || Ok(self.fs.totals())) {
             Ok(totals) => {
                 let blocks = totals.bytes.div_ceil(u64::from(BLOCK));
                 reply.statfs(blocks, 0, 0, totals.nodes, 0, BLOCK, NAME_MAX as u32, BLOCK);
@@ -233,7 +226,7 @@ impl fuser::Filesystem for Kernel {
         if !self.xattrs {
             return reply.error(Errno::ENOSYS);
         }
-        match self.answer("getxattr", || self.fs.xattr(node.0, name.as_bytes())) {
+        match self.answer(Operation::Getxattr, || self.fs.xattr(node.0, name.as_bytes())) {
             Ok(Some(value)) => sized(reply, size, value.as_bytes()),
             Ok(None) => reply.error(Errno::NO_XATTR),
             Err(errno) => reply.error(errno),
@@ -244,7 +237,7 @@ impl fuser::Filesystem for Kernel {
         if !self.xattrs {
             return reply.error(Errno::ENOSYS);
         }
-        match self.answer("listxattr", || self.fs.xattrs(node.0)) {
+        match self.answer(Operation::Listxattr, || self.fs.xattrs(node.0)) {
             Ok(told) => {
                 let names: String =
                     told.iter().map(|(name, _)| format!("{}{name}\0", xattr::PREFIX)).collect();

@@ -16,9 +16,10 @@ use fuser::{Config, MountOption, Session, SessionACL};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Kernel, Requests, mounts};
+use super::{Kernel, mounts};
 use crate::error::{Error, Result};
 use crate::fs::Filesystem;
+use crate::metrics::Requests;
 
 /// How long requests that are being answered may still take when the mount ends.
 const GRACE: Duration = Duration::from_secs(10);
@@ -70,7 +71,7 @@ pub fn mount(fs: Arc<Filesystem>, options: &MountOptions) -> Result<Mounted> {
     let mut signals =
         Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Error::io("set up signal handling", &e))?;
 
-    let requests = Arc::new(Requests::default());
+    let requests = Arc::clone(&fs.metrics().requests);
     let (uid, gid) = options.owner;
     let kernel = Kernel { fs, requests: Arc::clone(&requests), uid, gid, xattrs: options.xattrs };
     let session = Session::new(kernel, target, &config(options)).map_err(|e| refused(target, &e))?;
@@ -92,11 +93,6 @@ pub fn mount(fs: Arc<Filesystem>, options: &MountOptions) -> Result<Mounted> {
 }
 
 impl Mounted {
-    /// Requests answered so far.
-    pub fn requests(&self) -> &Requests {
-        &self.requests
-    }
-
     /// Waits for the mount's end: that it is unmounted, or a signal, upon which it is. Requests that
     /// are being answered are waited for, within a limit; files that are open stop working when the
     /// process ends.
