@@ -52,6 +52,8 @@ pub struct Catalog {
     pub fields: Vec<Field>,
     /// Where the names of fields' files come from, in words.
     pub names_from: String,
+    /// Whether the rows of each domain stand in random order, the same for all its fields.
+    pub shuffled: bool,
     /// Sample ids; `/` separates directories.
     pub ids: Vec<Box<str>>,
     /// The rows of each domain of each sample, sample by sample; `None` where it lacks the domain.

@@ -36,6 +36,25 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// Its name, where it is counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NameTooLong => "name_too_long",
+            Self::NotADirectory => "not_a_directory",
+            Self::IsADirectory => "is_a_directory",
+            Self::Invalid => "invalid",
+            Self::Changed => "changed",
+            Self::Denied => "denied",
+            Self::Unavailable => "unavailable",
+            Self::Usage => "usage",
+            Self::System => "system",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// An error with its context. Cheap enough to clone, so that every reader that waited for the
 /// same chunk can be given it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,14 +16,14 @@
 //!
 //! | layer | rooms |
 //! |---|---|
-//! | entry | [`cli`] (what was typed), [`config`] (what it means), [`mount`], [`mount8`] (as mount(8) calls), [`service`] (under systemd), [`manual`] (man pages, completions), [`stats`], [`inspect`], [`list`] (`ls` and `cat`), [`verify`], [`telemetry`] |
+//! | entry | [`cli`] (what was typed), [`config`] (what it means), [`mount`], [`mount8`] (as mount(8) calls), [`service`] (under systemd), [`manual`] (man pages, completions), [`stats`], [`inspect`], [`list`] (`ls` and `cat`), [`verify`], [`status`] (what a mount tells of itself), [`telemetry`] (logs) |
 //! | commands | [`convert`] (legacy trees to stores), [`demo`] (a small store of real physics) |
 //! | kernel | [`fuse`] |
 //! | filesystem | [`fs`] |
 //! | reading | [`read`] |
 //! | where | [`layout`] (kinds of stores), [`store`] (objects, arrays, shards, the manifest) |
 //! | what | [`tree`], [`catalog`] |
-//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`error`]; [`memory`]; for commands: [`output`], [`parallel`], [`progress`], [`systemd`], [`privileges`] |
+//! | values | [`format`](mod@format), [`subsample`], [`rows`], [`filemap`], [`dtype`], [`metrics`] (what was done, counted), [`error`]; [`memory`]; for commands: [`output`], [`parallel`], [`progress`], [`systemd`], [`privileges`] |
 
 // Stored values are little-endian, and rows are handed on as they are.
 #[cfg(target_endian = "big")]
@@ -45,6 +45,7 @@ pub mod layout;
 pub mod list;
 pub mod manual;
 pub mod memory;
+pub mod metrics;
 pub mod mount;
 pub mod mount8;
 pub mod output;
@@ -55,6 +56,7 @@ pub mod read;
 pub mod rows;
 pub mod service;
 pub mod stats;
+pub mod status;
 pub mod store;
 pub mod subsample;
 pub mod systemd;

@@ -8,7 +8,7 @@ use samplefs::cli::{Cli, Command};
 use samplefs::config::settings;
 use samplefs::error::{ErrorKind, Result};
 use samplefs::{
-    config, convert, demo, inspect, list, manual, mount, mount8, output, stats, telemetry, verify,
+    config, convert, demo, inspect, list, manual, mount, mount8, output, stats, status, telemetry, verify,
 };
 
 fn main() -> ExitCode {
@@ -48,6 +48,7 @@ fn run(argv: &[OsString], fake: bool) -> Result<u8> {
         Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
         Command::Ls(args) => list::ls(args).map(|()| 0),
         Command::Cat(args) => list::cat(args).map(|()| 0),
+        Command::Status(args) => status::status(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args).map(|clean| if clean { 0 } else { verify::FINDINGS }),
         Command::Completions { shell } => manual::completions(*shell).map(|()| 0),
         Command::Man { directory } => manual::pages(directory).map(|()| 0),

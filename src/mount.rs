@@ -5,17 +5,19 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::cli::{MountArgs, UnmountArgs};
+use crate::config::secrets::masked;
 use crate::config::{self, Shares};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{self, Filesystem};
 use crate::fuse::{self, Ended, mounts};
+use crate::metrics::Metrics;
 use crate::output;
 use crate::privileges;
 use crate::service;
+use crate::status::{self, Watched};
 use crate::store::access::Access;
 use crate::store::counted::Counted;
 use crate::store::disk_cache::DiskCache;
@@ -41,25 +43,38 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
     let shares = Shares::of(args.memory_target);
     let view = fs::Options { prefetch: args.prefetch, ..config::view_of_store(&args.view, shares.cache)? };
     let access = Access { ahead_budget: shares.ahead, ..config::access(&args.access) };
-    let counted = Arc::new(Counted::new(store::open(config::store(args)?, &access)?));
-    let objects = match &args.cache {
+    let inner = store::open(config::store(args)?, &access)?;
+    let counted: Arc<dyn Objects> = Arc::new(Counted::watched_by(inner, Arc::clone(&view.metrics)));
+    let objects: Arc<dyn Objects> = match &args.cache {
         // A local store is its own cache.
         Some(directory) if counted.is_far() => {
-            let inner = Arc::clone(&counted) as Arc<dyn Objects>;
-            Arc::new(DiskCache::open(inner, directory, args.max_cache_size as u64)?)
+            Arc::new(DiskCache::open(counted, directory, args.max_cache_size as u64)?)
         }
-        _ => Arc::clone(&counted) as Arc<dyn Objects>,
+        _ => counted,
     };
-    let location = counted.location();
-    let options = config::mount_options(args, location.clone(), counted.is_far())?;
+    let location = objects.location();
+    let options = config::mount_options(args, location.clone(), objects.is_far())?;
     let left = service::left_behind();
     if left.is_none() {
         clear(&options.target)?;
     }
+    let metrics = args.metrics_addr.map(status::listen).transpose()?;
     let fs = Arc::new(Filesystem::open(objects, &view)?);
     let left = left.map(|left| service::take_over(left, &fs, &options)).transpose()?.flatten();
     let mounted = fuse::mount(Arc::clone(&fs), &options, left.as_ref().map(|left| &left.device))?;
     let kept = left.is_some() || service::keep(&fs, &options, &mounted)?;
+    let watched = Watched {
+        fs: Arc::clone(&fs),
+        mountpoint: options.target.clone(),
+        store: masked(&location),
+        cache_limit: shares.cache,
+        since: SystemTime::now(),
+        metrics,
+    };
+    if let Some(url) = watched.metrics_at() {
+        tracing::info!("metrics are at {url}");
+    }
+    let answering = watched.answer()?;
     let catalog = fs.catalog();
     let shown = format!("{} samples of {} fields", catalog.ids.len(), catalog.fields.len());
     let verb = if left.is_some() { "goes on" } else { "is mounted" };
@@ -70,7 +85,8 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
     systemd::ready(&format!("{shown} at {}", options.target.display()));
     service::watch(&mounted)?;
     let ended = mounted.wait(kept);
-    summarise(&fs, &mounted, &counted, matches!(ended, Ok(Ended::LeftStanding)));
+    drop(answering);
+    summarise(fs.metrics(), matches!(ended, Ok(Ended::LeftStanding)));
     ended.map(|_| 0)
 }
 
@@ -146,20 +162,20 @@ fn detach() -> Result<()> {
     rustix::stdio::dup2_stderr(&null).map_err(|e| failed(e.into()))
 }
 
-/// One line on what was done: read amplification is the number that a chunked store lives by.
-fn summarise(fs: &Filesystem, mounted: &fuse::Mounted, counted: &Counted, stands: bool) {
-    let counters = &fs.reader().counters;
-    let served = counters.served.load(Ordering::Relaxed);
-    let fetched = counted.bytes();
-    let amplification = if served == 0 { 0.0 } else { fetched as f64 / served as f64 };
+/// One line on what was done, after what the log has not been told yet.
+fn summarise(metrics: &Metrics, stands: bool) {
+    metrics.failures.tell_all_held();
+    let Metrics { requests, reading, store, failures } = metrics;
+    let failed: u64 = failures.counts().values().sum();
     tracing::info!(
-        requests = mounted.requests().total.load(Ordering::Relaxed),
-        store_requests = counted.requests(),
-        chunks_decoded = counters.loaded.load(Ordering::Relaxed),
-        chunk_hits = counters.hits.load(Ordering::Relaxed),
-        bytes_fetched = fetched,
-        bytes_served = served,
-        amplification = format_args!("{amplification:.2}"),
+        requests = requests.answered(),
+        store_requests = store.answered(),
+        chunks_decoded = reading.loaded.get(),
+        chunk_hits = reading.hits.get(),
+        bytes_fetched = store.fetched.get(),
+        bytes_served = reading.served.get(),
+        amplification = format_args!("{:.2}", metrics.amplification().unwrap_or(0.0)),
+        failed,
         "{}",
         if stands { "the mount is left to the next process" } else { "unmounted" }
     );

@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 8] = [
         "filemap",
         "subsample",
         "memory",
+        "metrics",
         "output",
         "parallel",
         "progress",
@@ -37,14 +38,20 @@ const LAYERS: [&[&str]; 8] = [
         "inspect",
         "list",
         "verify",
+        "status",
         "lib",
         "main",
     ],
 ];
 
 /// Crates that one room alone may name.
-const ONLY: [(&str, &[&str]); 4] =
-    [("fuser", &["fuse"]), ("zarrs", &["store"]), ("object_store", &["store"]), ("tokio", &["store"])];
+const ONLY: [(&str, &[&str]); 5] = [
+    ("fuser", &["fuse"]),
+    ("zarrs", &["store"]),
+    ("object_store", &["store"]),
+    ("tokio", &["store"]),
+    ("prometheus_client", &["metrics"]),
+];
 
 fn layer(room: &str) -> usize {
     let found = LAYERS.iter().position(|rooms| rooms.contains(&room));

@@ -43,8 +43,13 @@ impl Objects for Defective {
 fn a_panic_costs_one_request_and_the_mount_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let objects = Arc::new(Defective(Local::open(&common::data("golden/drivaer_store")).unwrap()));
-    let options =
-        Options { names: FileNames::Auto, formats: &[Format::Pt], cache: 1 << 20, prefetch: Prefetch::Auto };
+    let options = Options {
+        names: FileNames::Auto,
+        formats: &[Format::Pt],
+        cache: 1 << 20,
+        prefetch: Prefetch::Auto,
+        metrics: Arc::default(),
+    };
     let filesystem = Arc::new(Filesystem::open(objects, &options).unwrap());
     let options = MountOptions {
         target: dir.path().canonicalize().unwrap(),
@@ -53,6 +58,7 @@ fn a_panic_costs_one_request_and_the_mount_goes_on() {
         owner: (0, 0),
         threads: 2,
         grace: std::time::Duration::ZERO,
+        xattrs: true,
     };
     let mounted = fuse::mount(filesystem, &options, None).unwrap();
     // More panics than there are threads: none of them may die of one.

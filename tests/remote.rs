@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,8 +34,13 @@ fn access(address: &str) -> Access {
 
 /// A store in a bucket, seen as files by this process.
 fn open(address: &str, access: &Access) -> Result<Filesystem> {
-    let options =
-        Options { names: FileNames::Auto, formats: &[Format::Pt], cache: 64 << 20, prefetch: Prefetch::Auto };
+    let options = Options {
+        names: FileNames::Auto,
+        formats: &[Format::Pt],
+        cache: 64 << 20,
+        prefetch: Prefetch::Auto,
+        metrics: Arc::default(),
+    };
     Filesystem::open(samplefs::store::open(address, access)?, &options)
 }
 
@@ -208,6 +214,7 @@ fn a_shard_that_was_replaced_is_stale_and_never_mixed() {
             formats: &[Format::Pt],
             cache: 1 << 20,
             prefetch: Prefetch::Off,
+            metrics: Arc::default(),
         };
         let fs = Filesystem::open(objects, &options).unwrap();
         let sample = fs.catalog().id(fs.catalog().samples().next().unwrap()).to_owned();

@@ -2,11 +2,12 @@
 //! means.
 
 mod file;
-mod secrets;
+pub mod secrets;
 pub mod settings;
 pub mod show;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -99,7 +100,13 @@ pub fn view_of_store(args: &ViewArgs, cache: usize) -> Result<fs::Options> {
         FormatArg::Npy => &[Format::Npy],
         FormatArg::Both => &[Format::Pt, Format::Npy],
     };
-    Ok(fs::Options { names: file_names(&args.filemap)?, formats, cache, prefetch: fs::Prefetch::Auto })
+    Ok(fs::Options {
+        names: file_names(&args.filemap)?,
+        formats,
+        cache,
+        prefetch: fs::Prefetch::Auto,
+        metrics: Arc::default(),
+    })
 }
 
 /// The store to mount.
@@ -136,6 +143,7 @@ pub fn mount_options(args: &MountArgs, source: String, is_far: bool) -> Result<M
         owner,
         threads,
         grace: Duration::from_secs(args.grace.into()),
+        xattrs: !args.no_xattrs,
     })
 }
 

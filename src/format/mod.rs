@@ -42,6 +42,11 @@ impl Format {
         }
     }
 
+    /// What it is called on the command line.
+    pub fn name(self) -> &'static str {
+        &self.extension()[1..]
+    }
+
     /// The name of a file of this format.
     pub fn file_name(self, stem: &str) -> String {
         format!("{stem}{}", self.extension())
@@ -81,7 +86,7 @@ impl Format {
     }
 }
 
-/// Scalars have one axis, vectors two.
-fn shape(rows: u64, dim: u32) -> Vec<u64> {
+/// Lengths of the axes that a file shows: scalars have one, vectors two.
+pub fn shape(rows: u64, dim: u32) -> Vec<u64> {
     if dim == 1 { vec![rows] } else { vec![rows, u64::from(dim)] }
 }

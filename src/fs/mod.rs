@@ -9,6 +9,7 @@ mod identity;
 mod journal;
 mod listing;
 mod views;
+pub mod xattr;
 
 pub use describe::{Described, Shown};
 pub use follow::Prefetch;
@@ -27,6 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::layout::names::FileNames;
 use crate::layout::{self, StoreLayout};
+use crate::metrics::Metrics;
 use crate::read::cache::{Cache, Got};
 use crate::read::plan::Rows;
 use crate::read::{Payload, Reader};
@@ -54,6 +56,7 @@ pub struct Filesystem {
     views: Views,
     files: Cache<u64, File>,
     modified: SystemTime,
+    metrics: Arc<Metrics>,
 }
 
 /// What `stat` tells of a node, but for what is the same for all.
@@ -91,6 +94,8 @@ pub struct Options {
     pub cache: usize,
     /// Whether to read before anyone asks.
     pub prefetch: Prefetch,
+    /// Where what is done is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Filesystem {
@@ -106,10 +111,11 @@ impl Filesystem {
         let dirs = Dirs::new(catalog).map_err(within)?;
         let numbers = Numbers::new(dirs.count(), catalog.ids.len(), catalog.fields.len(), plain.len());
         let views = Views::new(numbers.slots());
-        let reader = Arc::new(Reader::new(Arc::clone(&objects), options.cache));
+        let (formats, metrics) = (options.formats, Arc::clone(&options.metrics));
+        let reader = Reader::new(Arc::clone(&objects), options.cache).watched_by(Arc::clone(&metrics));
+        let reader = Arc::new(reader);
         let prefetcher = Prefetcher::new(options.prefetch, objects.is_far(), &reader)?;
         let files = Cache::new(FILES_BUDGET);
-        let formats = options.formats;
         let fs = Self {
             layout,
             objects,
@@ -122,6 +128,7 @@ impl Filesystem {
             views,
             files,
             modified,
+            metrics,
         };
         fs.check_collisions().map_err(|e| e.within(fs.objects.location()))?;
         Ok(fs)
@@ -177,6 +184,11 @@ impl Filesystem {
         self.views.resume(views);
         self.views.journal(journal);
         Ok(true)
+    }
+
+    /// What it has done.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// How many views are in use.
@@ -293,10 +305,7 @@ impl Filesystem {
                     self.read_ahead((sample, field, format, view), &file, new, &wanted);
                     file.read(&self.reader, offset, length, out)
                 };
-                file.and_then(read).map_err(|e| {
-                    let (id, field) = (self.catalog().id(sample), &self.catalog().field(field).canonical);
-                    e.within(format!("sample {id}, field {field}"))
-                })
+                file.and_then(read).map_err(|e| self.named(sample, field, e))
             }
         }
     }
@@ -311,6 +320,12 @@ impl Filesystem {
             Some(_) => Ok(()),
             None => Err(Error::new(ErrorKind::Changed, format!("{} is gone", file.name))),
         }
+    }
+
+    /// An error with the sample and field that it belongs to.
+    fn named(&self, sample: SampleId, field: FieldId, error: Error) -> Error {
+        let (id, field) = (self.catalog().id(sample), &self.catalog().field(field).canonical);
+        error.within(format!("sample {id}, field {field}"))
     }
 
     /// A file of a sample: which rows of which array it shows, and how.
@@ -357,10 +372,15 @@ impl Filesystem {
     /// The size of a file, from its name alone.
     fn size(&self, sample: SampleId, field: FieldId, format: Format, view: Option<Slot>) -> Result<u64> {
         let described = self.catalog().field(field);
+        Ok(format.frame(self.points(sample, field, view)?, described.dim, described.dtype).size())
+    }
+
+    /// How many points a file shows.
+    fn points(&self, sample: SampleId, field: FieldId, view: Option<Slot>) -> Result<u64> {
+        let domain = self.catalog().field(field).domain;
         let grid = self.catalog().grid(sample, field).ok_or_else(unknown)?;
-        let count =
-            view.map(|view| self.spec(view)).transpose()?.and_then(|spec| spec.count(described.domain));
-        Ok(format.frame(grid.shown(count), described.dim, described.dtype).size())
+        let count = view.map(|view| self.spec(view)).transpose()?.and_then(|spec| spec.count(domain));
+        Ok(grid.shown(count))
     }
 
     fn spec(&self, view: Slot) -> Result<ViewSpec> {

@@ -12,8 +12,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
@@ -22,7 +22,8 @@ use fuser::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fs::{Attributes, Filesystem, NAME_MAX};
+use crate::fs::{Attributes, Filesystem, NAME_MAX, xattr};
+use crate::metrics::{Operation, Requests};
 
 /// How long the kernel may keep names and attributes: what a mount shows never changes.
 const TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -35,43 +36,33 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Requests that are being answered, and how many there were.
-#[derive(Debug, Default)]
-pub struct Requests {
-    /// Being answered now.
-    pub in_flight: AtomicU64,
-    /// Answered or being answered.
-    pub total: AtomicU64,
-}
-
 /// The filesystem as FUSE calls it.
 struct Kernel {
     fs: Arc<Filesystem>,
     requests: Arc<Requests>,
     uid: u32,
     gid: u32,
+    xattrs: bool,
 }
 
 impl Kernel {
-    /// Runs what answers a request. A panic there costs this request, and an error is logged here,
-    /// once, unless it is an ordinary answer.
+    /// Runs what answers a request. A panic there costs this request, and an error is recorded
+    /// here, once, unless it is an ordinary answer.
     fn answer<T>(
         &self,
-        operation: &'static str,
+        operation: Operation,
         run: impl FnOnce() -> Result<T>,
     ) -> std::result::Result<T, Errno> {
-        self.requests.total.fetch_add(1, Ordering::Relaxed);
+        let started = Instant::now();
         self.requests.in_flight.fetch_add(1, Ordering::AcqRel);
         let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Internal, "a defect of samplefs; the panic is above in the log"))
         });
         self.requests.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.requests.durations(operation).observe(started.elapsed().as_nanos() as u64);
         outcome.map_err(|error| {
             if !errno::is_answer(error.kind()) {
-                match error.remedy() {
-                    Some(hint) => tracing::warn!(operation, hint, "{error}"),
-                    None => tracing::warn!(operation, "{error}"),
-                }
+                self.fs.metrics().failures.record(operation, &error);
             }
             errno::errno(error.kind())
         })
@@ -104,6 +95,15 @@ fn kind(is_dir: bool) -> FileType {
     if is_dir { FileType::Directory } else { FileType::RegularFile }
 }
 
+/// Who asks with size 0 wants to know how much room to make; with too little, nothing is given.
+fn sized(reply: ReplyXattr, size: u32, value: &[u8]) {
+    match size {
+        0 => reply.size(value.len() as u32),
+        _ if value.len() > size as usize => reply.error(Errno::ERANGE),
+        _ => reply.data(value),
+    }
+}
+
 impl fuser::Filesystem for Kernel {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         let wanted = [
@@ -121,7 +121,7 @@ impl fuser::Filesystem for Kernel {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.answer("lookup", || self.fs.lookup(parent.0, name.as_bytes())) {
+        match self.answer(Operation::Lookup, || self.fs.lookup(parent.0, name.as_bytes())) {
             Ok(attributes) => reply.entry(&TTL, &self.attr(&attributes), Generation(0)),
             Err(errno) => reply.error(errno),
         }
@@ -132,7 +132,7 @@ impl fuser::Filesystem for Kernel {
     }
 
     fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.answer("getattr", || self.fs.getattr(node.0)) {
+        match self.answer(Operation::Getattr, || self.fs.getattr(node.0)) {
             Ok(attributes) => reply.attr(&TTL, &self.attr(&attributes)),
             Err(errno) => reply.error(errno),
         }
@@ -164,15 +164,18 @@ impl fuser::Filesystem for Kernel {
         reply: ReplyData,
     ) {
         BUFFER.with_borrow_mut(|buffer| {
-            match self.answer("read", || self.fs.read(node.0, offset, size as usize, buffer)) {
-                Ok(()) => reply.data(buffer),
+            match self.answer(Operation::Read, || self.fs.read(node.0, offset, size as usize, buffer)) {
+                Ok(()) => {
+                    self.requests.read_sizes.observe(buffer.len() as u64);
+                    reply.data(buffer);
+                }
                 Err(errno) => reply.error(errno),
             }
         });
     }
 
     fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let listed = self.answer("readdir", || {
+        let listed = self.answer(Operation::Readdir, || {
             self.fs.readdir(node.0, offset, |entry| {
                 let Attributes { number, is_dir, .. } = entry.attributes;
                 !reply.add(INodeNo(number), entry.next, kind(is_dir), &*entry.name)
@@ -192,7 +195,7 @@ impl fuser::Filesystem for Kernel {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let listed = self.answer("readdirplus", || {
+        let listed = self.answer(Operation::Readdirplus, || {
             self.fs.readdir(node.0, offset, |entry| {
                 let attr = self.attr(&entry.attributes);
                 let full = reply.add(attr.ino, entry.next, &*entry.name, &TTL, &attr, Generation(0));
@@ -210,7 +213,7 @@ impl fuser::Filesystem for Kernel {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        match self.answer("statfs", || Ok(self.fs.totals())) {
+        match self.answer(Operation::Statfs, || Ok(self.fs.totals())) {
             Ok(totals) => {
                 let blocks = totals.bytes.div_ceil(u64::from(BLOCK));
                 reply.statfs(blocks, 0, 0, totals.nodes, 0, BLOCK, NAME_MAX as u32, BLOCK);
@@ -219,12 +222,29 @@ impl fuser::Filesystem for Kernel {
         }
     }
 
-    /// ENOSYS: the kernel does not ask again, which `ls -l` does for every file.
-    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    /// `ls -l` asks this three times a file. After ENOSYS the kernel does not ask again, for no file.
+    fn getxattr(&self, _: &Request, node: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if !self.xattrs {
+            return reply.error(Errno::ENOSYS);
+        }
+        match self.answer(Operation::Getxattr, || self.fs.xattr(node.0, name.as_bytes())) {
+            Ok(Some(value)) => sized(reply, size, value.as_bytes()),
+            Ok(None) => reply.error(Errno::NO_XATTR),
+            Err(errno) => reply.error(errno),
+        }
     }
 
-    fn listxattr(&self, _: &Request, _: INodeNo, _: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENOSYS);
+    fn listxattr(&self, _: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
+        if !self.xattrs {
+            return reply.error(Errno::ENOSYS);
+        }
+        match self.answer(Operation::Listxattr, || self.fs.xattrs(node.0)) {
+            Ok(told) => {
+                let names: String =
+                    told.iter().map(|(name, _)| format!("{}{name}\0", xattr::PREFIX)).collect();
+                sized(reply, size, names.as_bytes());
+            }
+            Err(errno) => reply.error(errno),
+        }
     }
 }

@@ -18,9 +18,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use super::{Kernel, Requests, handover, mounts};
+use super::{Kernel, handover, mounts};
 use crate::error::{Error, Result};
 use crate::fs::Filesystem;
+use crate::metrics::Requests;
 
 /// For how long nothing must have been asked for a mount that ends to be taken as unused: those who
 /// are in the middle of a file ask sooner.
@@ -45,6 +46,8 @@ pub struct MountOptions {
     pub threads: usize,
     /// For how long those who are reading may go on when the mount ends.
     pub grace: Duration,
+    /// Whether nodes have extended attributes.
+    pub xattrs: bool,
 }
 
 /// A mount that answers.
@@ -85,9 +88,9 @@ pub fn mount(fs: Arc<Filesystem>, options: &MountOptions, left: Option<&OwnedFd>
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2])
         .map_err(|e| Error::io("set up signal handling", &e))?;
 
-    let requests = Arc::new(Requests::default());
+    let requests = Arc::clone(&fs.metrics().requests);
     let (uid, gid) = options.owner;
-    let kernel = Kernel { fs, requests: Arc::clone(&requests), uid, gid };
+    let kernel = Kernel { fs, requests: Arc::clone(&requests), uid, gid, xattrs: options.xattrs };
     let session = match left {
         None => Session::new(kernel, target, &config(options)).map_err(|e| refused(target, &e))?,
         Some(device) => handover::resume(kernel, device, config(options))
@@ -112,11 +115,6 @@ pub fn mount(fs: Arc<Filesystem>, options: &MountOptions, left: Option<&OwnedFd>
 }
 
 impl Mounted {
-    /// Requests answered so far.
-    pub fn requests(&self) -> &Requests {
-        &self.requests
-    }
-
     /// The kernel's end of the mount.
     pub fn device(&self) -> &OwnedFd {
         &self.device
@@ -155,7 +153,7 @@ impl Mounted {
     fn drain(&self) {
         const PAUSE: Duration = Duration::from_millis(10);
         let deadline = Instant::now() + self.grace;
-        let (mut seen, mut quiet_since) = (self.requests.total.load(Ordering::Acquire), Instant::now());
+        let (mut seen, mut quiet_since) = (self.requests.answered(), Instant::now());
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
             match self.ends.recv_timeout(left.min(PAUSE)) {
                 Ok(End::Unmounted(_)) => return,
@@ -164,7 +162,7 @@ impl Mounted {
                 }
                 Err(_) => {}
             }
-            let total = self.requests.total.load(Ordering::Acquire);
+            let total = self.requests.answered();
             if self.requests.in_flight.load(Ordering::Acquire) > 0 || total != seen {
                 (seen, quiet_since) = (total, Instant::now());
             } else if quiet_since.elapsed() >= QUIET {
@@ -188,7 +186,7 @@ impl Pulse {
     /// one, and the kernel has none that no thread took.
     pub fn beats(&mut self) -> bool {
         let in_flight = self.requests.in_flight.load(Ordering::Acquire);
-        let answered = self.requests.total.load(Ordering::Acquire).saturating_sub(in_flight);
+        let answered = self.requests.answered();
         let moved = std::mem::replace(&mut self.answered, answered) != answered;
         moved || (in_flight == 0 && !self.queued())
     }

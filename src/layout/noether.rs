@@ -54,7 +54,8 @@ impl Noether {
 
     /// The domains and fields of a manifest.
     fn without_samples(manifest: &Manifest) -> Result<Self> {
-        let mut catalog = Catalog { dataset: manifest.dataset_name.clone(), ..Catalog::default() };
+        let dataset = manifest.dataset_name.clone();
+        let mut catalog = Catalog { dataset, shuffled: true, ..Catalog::default() };
         let mut arrays = Vec::new();
         for (name, domain) in manifest.domains.iter() {
             let index = catalog.domains.len();

@@ -7,4 +7,4 @@ pub mod plan;
 mod reader;
 
 pub use ahead::Ahead;
-pub use reader::{Counters, Payload, Reader};
+pub use reader::{Payload, Reader};

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
@@ -13,6 +12,7 @@ use super::plan::{Piece, Rows};
 use crate::catalog::{ArrayRef, Extent};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Metrics;
 use crate::rows;
 use crate::store::array::Array;
 use crate::store::group::Group;
@@ -46,8 +46,7 @@ pub struct Reader {
     /// Which version of each object was read, by array and object. An index that has left the cache and is
     /// read again must not bring another version into files that somebody has begun to read.
     versions: Mutex<LruCache<(u64, u64), u64>>,
-    /// What was done, for those who watch.
-    pub counters: Counters,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// A decoded chunk.
@@ -56,17 +55,6 @@ pub(super) enum Chunk {
     Values(Vec<u8>),
     /// It is not stored: every value is the fill value.
     Fill,
-}
-
-/// What a reader has done since it was made.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Chunks that were fetched and decoded.
-    pub loaded: AtomicU64,
-    /// Chunks that were found decoded.
-    pub hits: AtomicU64,
-    /// Payload bytes given out.
-    pub served: AtomicU64,
 }
 
 /// A payload: rows of an array, in the type in which a file shows them.
@@ -110,8 +98,19 @@ impl Reader {
             indexes: Cache::new(metadata / 2),
             chunks: Cache::new(budget - metadata),
             versions: Mutex::new(LruCache::new(VERSIONS)),
-            counters: Counters::default(),
+            metrics: Arc::default(),
         }
+    }
+
+    /// The same, counting what it does there.
+    #[must_use]
+    pub fn watched_by(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Bytes that decoded chunks, metadata and indexes take.
+    pub fn held(&self) -> usize {
+        self.groups.weight() + self.arrays.weight() + self.indexes.weight() + self.chunks.weight()
     }
 
     /// Writes the bytes of the payload from `offset` on to `out`, which must lie within it.
@@ -140,7 +139,7 @@ impl Reader {
             }
         }
         debug_assert!(rest.is_empty(), "the range lies within the payload");
-        self.counters.served.fetch_add(range.end - range.start, Ordering::Relaxed);
+        self.metrics.reading.served.add(range.end - range.start);
         Ok(())
     }
 
@@ -205,6 +204,11 @@ impl Reader {
         let load = || {
             let chunk = self
                 .load(array, index)
+                .inspect_err(|e| {
+                    if e.kind() == ErrorKind::Invalid {
+                        self.metrics.reading.integrity_failures.add(1);
+                    }
+                })
                 .map_err(|e| e.within(format!("array {}: chunk {index}", array.path)))?;
             let weight = match &chunk {
                 Chunk::Values(values) => values.len(),
@@ -214,11 +218,11 @@ impl Reader {
         };
         match self.chunks.get((array.id, index), load)? {
             Got::Hit(chunk) => {
-                self.counters.hits.fetch_add(1, Ordering::Relaxed);
+                self.metrics.reading.hits.add(1);
                 Ok(chunk)
             }
             Got::Loaded(chunk) => {
-                self.counters.loaded.fetch_add(1, Ordering::Relaxed);
+                self.metrics.reading.loaded.add(1);
                 Ok(chunk)
             }
         }

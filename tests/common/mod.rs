@@ -1,6 +1,7 @@
 //! What several tests need: the golden data, stores in a directory of one's own, real mounts, Python.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod fuzz;
 pub mod proxy;
 pub mod s3;
 pub mod web;
@@ -232,7 +233,8 @@ pub fn python(script: &str) -> Command {
 /// A store opened in this process, and the count of what is asked of it.
 pub fn open(store: &Path, formats: &'static [Format], cache: usize) -> Result<(Filesystem, Arc<Counted>)> {
     let counted = Arc::new(Counted::new(Arc::new(Local::open(store)?)));
-    let options = Options { names: FileNames::Auto, formats, cache, prefetch: Prefetch::Auto };
+    let options =
+        Options { names: FileNames::Auto, formats, cache, prefetch: Prefetch::Auto, metrics: Arc::default() };
     let fs = Filesystem::open(Arc::clone(&counted) as Arc<dyn Objects>, &options)?;
     Ok((fs, counted))
 }
