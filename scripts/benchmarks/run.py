@@ -9,7 +9,7 @@ import time
 import warnings
 from pathlib import Path
 
-TABLES = {"convert": "bench_convert", "stats": "bench_stats", "read": "bench_read"}
+TABLES = {"convert": "bench_convert", "stats": "bench_stats", "read": "bench_read", "remote": "bench_remote"}
 
 
 def machine():

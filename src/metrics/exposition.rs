@@ -11,7 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{Histogram, Metrics, Operation, Outcome};
 
-/// The media type of [`text`].
+/// The media type of [`fn@text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Numbers that can fall, as they are at the moment.

@@ -9,9 +9,9 @@
 //!
 //! | bytes of an entry | what |
 //! |---|---|
-//! | 8 | [`MAGIC`] |
+//! | 8 | `sfscach1` |
 //! | 4 | length of the head, u32 little-endian |
-//! | | the head, JSON: what was asked ([`Key`]) and what was found |
+//! | | the head, JSON: what was asked (a key) and what was found |
 //! | | the bytes of the answer |
 //! | 4 | CRC-32C of all before, little-endian |
 //!

@@ -8,36 +8,63 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// A server, which ends with its process.
 pub struct Server {
     address: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    root: PathBuf,
+    delay: Duration,
+    requests: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Server {
     /// Serves a directory.
     pub fn new(root: &Path) -> Self {
+        Self::delayed(root, Duration::ZERO)
+    }
+
+    /// Serves a directory, each request so late.
+    pub fn delayed(root: &Path, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let root: Arc<PathBuf> = Arc::new(root.to_owned());
+        let (requests, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared { root: root.to_owned(), delay, requests, bytes });
+        let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming() {
-                let root = Arc::clone(&root);
+                let shared = Arc::clone(&accepting);
                 // A client that leaves in the middle ends its thread.
-                thread::spawn(move || _ = serve(&root, client.unwrap()));
+                thread::spawn(move || _ = serve(&shared, client.unwrap()));
             }
         });
-        Self { address }
+        Self { address, shared }
     }
 
     /// Where it listens: host and port.
     pub fn address(&self) -> &str {
         &self.address
     }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of bodies sent so far.
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
 }
 
-fn serve(root: &Path, client: TcpStream) -> std::io::Result<()> {
+fn serve(shared: &Shared, client: TcpStream) -> std::io::Result<()> {
     // Without it every small answer waits for the client's delayed acknowledgement.
     client.set_nodelay(true)?;
     let mut answers = client.try_clone()?;
@@ -54,6 +81,8 @@ fn serve(root: &Path, client: TcpStream) -> std::io::Result<()> {
             }
             head.push(line.trim_end().to_owned());
         }
+        shared.requests.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(shared.delay);
         let field = |name: &str| {
             let fields = head.iter().filter_map(|line| line.split_once(':'));
             fields
@@ -63,7 +92,7 @@ fn serve(root: &Path, client: TcpStream) -> std::io::Result<()> {
         };
         let target = head[0].split_whitespace().nth(1).unwrap_or("/");
         let path = target.split('?').next().unwrap_or(target).trim_start_matches('/');
-        let file = File::open(inside(root, path));
+        let file = File::open(inside(&shared.root, path));
         let Some((file, meta)) = file.ok().and_then(|file| file.metadata().ok().map(|meta| (file, meta)))
         else {
             answers.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")?;
@@ -94,6 +123,7 @@ fn serve(root: &Path, client: TcpStream) -> std::io::Result<()> {
             range.end.saturating_sub(1),
         )?;
         answers.write_all(&bytes)?;
+        shared.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if head[0].ends_with("HTTP/1.0") {
             return Ok(());
         }
