@@ -13,7 +13,7 @@ fn main() -> std::io::Result<()> {
     let (Some(directory), Some(Ok(delay))) = (args.next(), args.next().map(|delay| delay.parse())) else {
         return Err(std::io::Error::other("serve DIR DELAY_MS"));
     };
-    let server = web::Server::delayed(Path::new(&directory), Duration::from_millis(delay));
+    let server = web::Server::new(Path::new(&directory), Duration::from_millis(delay));
     writeln!(stdout(), "{}", server.address())?;
     stdout().flush()?;
     stdin().read_to_end(&mut Vec::new())?;

@@ -112,7 +112,7 @@ fn a_cold_view_costs_its_metadata_its_indexes_and_its_chunks() {
 #[test]
 fn torch_load_asks_for_no_more_than_reading_from_start_to_end() {
     let store = data("golden/shapenet_store");
-    let server = web::Server::new(&store);
+    let server = web::Server::new(&store, Duration::ZERO);
     let mut requests = Vec::new();
     for torch in [false, true] {
         let proxy = Proxy::new(server.address(), Duration::ZERO);
@@ -199,7 +199,7 @@ fn a_dead_server_is_an_error_in_time_and_reads_work_again_when_it_is_back() {
 #[test]
 fn a_shard_that_was_replaced_is_stale_and_never_mixed() {
     let (_dir, store) = common::copy("golden/drivaer_store");
-    let web = web::Server::new(&store);
+    let web = web::Server::new(&store, Duration::ZERO);
     let s3 = s3::Server::new();
     let in_bucket = s3.put("drivaer", &store);
     // One server refuses the version that is gone, the other does not know how to and sends the new one.
@@ -243,7 +243,7 @@ fn a_shard_that_was_replaced_is_stale_and_never_mixed() {
 #[test]
 fn a_web_server_without_a_listing_is_enough() {
     let store = data("golden/shapenet_store");
-    let server = web::Server::new(data("golden").as_path());
+    let server = web::Server::new(data("golden").as_path(), Duration::ZERO);
     let fs = open(&format!("http://{}/shapenet_store", server.address()), &Access::default()).unwrap();
     let found: BTreeMap<_, _> =
         files(&fs).into_iter().map(|path| (path.clone(), read(&fs, &path).unwrap())).collect();

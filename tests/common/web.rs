@@ -26,13 +26,8 @@ struct Shared {
 }
 
 impl Server {
-    /// Serves a directory.
-    pub fn new(root: &Path) -> Self {
-        Self::delayed(root, Duration::ZERO)
-    }
-
     /// Serves a directory, each request so late.
-    pub fn delayed(root: &Path, delay: Duration) -> Self {
+    pub fn new(root: &Path, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (requests, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
