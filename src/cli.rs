@@ -16,6 +16,7 @@ use crate::convert::cli::ConvertArgs;
 use crate::demo::DemoArgs;
 use crate::fs::Prefetch;
 use crate::status::StatusArgs;
+use crate::telemetry::LogFormat;
 
 /// Mounts a chunked Zarr store of training samples and shows every sample as the plain files
 /// that existing code already reads.
@@ -125,6 +126,10 @@ pub struct MountArgs {
     /// Write the log to this file; without it a daemon's log is lost.
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
+
+    /// What a line of the log looks like.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
 
     /// Let other users read the mount.
     #[arg(long)]

@@ -34,11 +34,11 @@ fn run(argv: &[OsString], fake: bool) -> Result<u8> {
     if fake {
         return Ok(0);
     }
-    let log_file = match &cli.command {
-        Command::Mount(args) => args.log_file.as_deref(),
-        _ => None,
+    let (format, file) = match &cli.command {
+        Command::Mount(args) => (args.log_format, args.log_file.as_deref()),
+        _ => Default::default(),
     };
-    telemetry::init(cli.verbose, log_file)?;
+    telemetry::init(cli.verbose, format, file)?;
     match &cli.command {
         Command::Mount(args) => mount::mount(args),
         Command::Unmount(args) => mount::unmount(args).map(|()| 0),

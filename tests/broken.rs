@@ -197,12 +197,12 @@ fn a_broken_sample_is_eio_through_a_mount_with_one_line_in_the_log() {
     assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
     fs::read(mount.path().join(SAMPLE).join("volume_points.pt")).expect("the other fields are whole");
     let log = mount.unmount();
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
-    assert!(!lines.is_empty(), "{log}");
-    for line in lines {
-        for part in [SAMPLE, "volume_sdf", "volume/sdf/c/0/0", "it has 5 bytes", "hint="] {
-            assert!(line.contains(part), "{part}: {line}");
-        }
+    // The kernel may ask more than once; that is told as a number.
+    let told = |line: &&str| line.contains("WARN") && !line.contains("more like this");
+    let lines: Vec<_> = log.lines().filter(told).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    for part in [SAMPLE, "volume_sdf", "volume/sdf/c/0/0", "it has 5 bytes", "hint="] {
+        assert!(lines[0].contains(part), "{part}: {}", lines[0]);
     }
 }
 

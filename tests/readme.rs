@@ -40,7 +40,7 @@ fn the_shell_examples_run_as_they_stand() {
 #[test]
 fn every_script_that_the_readme_names_is_there() {
     let readme = include_str!("../README.md");
-    for name in ["demo", "test", "lint", "bench", "fixtures", "python-env"] {
+    for name in ["demo", "test", "lint", "deny", "bench", "fixtures", "python-env"] {
         assert!(readme.contains(&format!("scripts/{name}")), "the README does not tell of scripts/{name}");
         assert!(Path::new("scripts").join(name).is_file(), "{name}");
     }
