@@ -53,7 +53,7 @@ fn prometheus_reads_what_reading_took() {
     assert!(value("store_requests_total{outcome=found}") >= 3.0 + 7.0 + 1.0);
     assert_eq!(value("store_requests_total{outcome=failed}"), 0.0);
     assert!(value("store_fetched_bytes_total") > 7.0 * 512.0);
-    assert!(value("cache_bytes") > 7.0 * 512.0 && value("cache_limit_bytes") == f64::from(512 << 20));
+    assert!(value("cache_bytes") > 7.0 * 512.0 && value("cache_limit_bytes") == f64::from(384 << 20));
     assert!(value("resident_bytes") > 1e6 && value("start_time_seconds") > 1.7e9);
     assert_eq!(value("failures_total{kind=unavailable}"), 0.0, "a name that is not there is no failure");
     assert!(!after.to_string().contains(SAMPLE), "labels name no samples");

@@ -86,7 +86,7 @@ def compression(name):
                 part = np.ascontiguousarray(values[start : start + chunk])
                 blosc.compress(part, b"zstd", clevel=5, shuffle=blosc.SHUFFLE)
 
-    return calls(compress, runs=3)
+    return calls(compress)
 
 
 def clean(target):
@@ -97,7 +97,7 @@ def clean(target):
 
 def run():
     figures = {}
-    for name, runs in [("shapenet", 5), ("drivaernet", 3)]:
+    for name, runs in [("shapenet", 5), ("drivaernet", 5)]:
         source, target = data.tree(name), data.ROOT / "converted"
         dataset = data.DATASETS[name]
         options = ["--filemap", dataset["filemap"], "--chunk-points", str(dataset["chunk"])]

@@ -1,37 +1,16 @@
 """Reading through a mount beside zarr-python reading the store as the reference does, and .pt files on the local disk."""
 
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 import data
 from measure import summary, table
+from mounts import mounted, read, seconds, zeros
 
 sys.path.append(str(Path(__file__).parents[2] / "tests" / "python"))
 from reference_reader import Store  # noqa: E402
-
-
-@contextmanager
-def mounted(store):
-    """A fresh mount: nothing is cached in it, nor by the kernel."""
-    with tempfile.TemporaryDirectory(prefix="samplefs-bench-") as point:
-        subprocess.run(["samplefs", "mount", str(store), point, "--daemon"], check=True, stderr=subprocess.DEVNULL)
-        try:
-            yield Path(point)
-        finally:
-            subprocess.run(["samplefs", "unmount", point], check=True)
-
-
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def load(directory, stems):
@@ -47,11 +26,15 @@ def compare(name, view, runs=7):
     store, legacy, fields = data.store(name), data.tree(name), stems(name)
     samples = sorted(path.name for path in legacy.iterdir())[: runs + 1]
     below = f"subsample_{view}_7" if view else "."
-    cold, warm, reference, local = [], [], [], []
+    cold, warm, fuse, reference, local = [], [], [], [], []
     with mounted(store) as mount:
         for sample in samples:
             cold.append(seconds(lambda: load(mount / sample / below, fields)))
             warm.append(seconds(lambda: load(mount / sample / below, fields)))
+            sizes = [(mount / sample / below / f"{stem}.pt").stat().st_size for stem in fields]
+    for _ in samples:
+        with zeros() as mount:
+            fuse.append(seconds(lambda: [read(mount / str(size)) for size in sizes]))
     reader = Store(store)
     points = {domain: view for domain in data.DATASETS[name]["domains"]} if view else {}
     for sample in samples:
@@ -60,7 +43,7 @@ def compare(name, view, runs=7):
         local.append(seconds(lambda: load(legacy / sample, fields)))
     # The first of each warms up imports, threads and the page cache.
     return {key: summary(values[1:]) for key, values in
-            {"mount_cold": cold, "mount_warm": warm, "reference": reference, "local_pt": local}.items()}
+            {"mount_cold": cold, "mount_warm": warm, "null_fuse": fuse, "reference": reference, "local_pt": local}.items()}
 
 
 def run():
@@ -70,7 +53,7 @@ def run():
         found = figures[label] = compare(name, view)
         base = found["reference"]["median"]
         cell = lambda key: f"{base / found[key]['median']:.1f} × ({found[key]['median'] * 1e3:.1f} ms)"
-        rows.append([label, f"1 ({base * 1e3:.1f} ms)", cell("mount_cold"), cell("mount_warm"), cell("local_pt")])
-    columns = ["all fields of a sample", "reference reader", "mount, cold", "mount, warm", "whole .pt, local disk"]
+        rows.append([label, f"1 ({base * 1e3:.1f} ms)", cell("mount_cold"), cell("null_fuse"), cell("mount_warm"), cell("local_pt")])
+    columns = ["all fields of a sample", "reference reader", "mount, cold", "null FUSE, read(2)", "mount, warm", "whole .pt, local disk"]
     table("torch.load of every field of a sample; store in the page cache", columns, rows)
     return figures

@@ -13,8 +13,9 @@ from http.client import HTTPConnection
 import torch
 
 import data
-from bench_read import load, mounted, seconds, stems
+from bench_read import load, stems
 from measure import summary, table
+from mounts import mounted, seconds
 
 DELAY_MS = 20
 

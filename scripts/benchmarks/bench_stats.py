@@ -23,7 +23,7 @@ def arrays(name):
 
 def run():
     figures = {}
-    for name, runs in [("shapenet", 5), ("drivaernet", 3)]:
+    for name, runs in [("shapenet", 5), ("drivaernet", 5)]:
         store = data.store(name)
         points = sum(array.shape[0] for array in arrays(name))
         in_memory = [array[:].astype(np.float32) for array in arrays(name)]

@@ -9,7 +9,15 @@ import time
 import warnings
 from pathlib import Path
 
-TABLES = {"convert": "bench_convert", "stats": "bench_stats", "read": "bench_read", "remote": "bench_remote"}
+TABLES = {
+    "read": "bench_read",
+    "field": "bench_field",
+    "listing": "bench_listing",
+    "scale": "bench_scale",
+    "convert": "bench_convert",
+    "stats": "bench_stats",
+    "remote": "bench_remote",
+}
 
 
 def machine():

@@ -17,7 +17,8 @@
 //!
 //! An entry is used only if all of it holds, so it does not matter how it came to be damaged: a
 //! killed process, a full disk, a flipped bit. No state is kept but the files, so any number of
-//! mounts share a directory. What goes wrong here is said once and never fails a read.
+//! mounts share a directory. What goes wrong here is said once and never fails a read. That an object
+//! is not there is not kept: it may be put back.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};

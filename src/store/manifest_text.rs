@@ -106,13 +106,13 @@ impl<'a> Text<'a> {
         if end == self.fetched {
             return Ok(false);
         }
-        // A store far away brings the next piece while this one is parsed.
-        let next = Part::Span(end..self.found.size.min(end + PIECE));
         let version = Some(&self.found.version);
-        self.objects.expect(
-            &[Wanted { path: manifest::NAME.into(), part: next, version: version.cloned(), first: None }],
-            true,
-        );
+        let next = end..self.found.size.min(end + PIECE);
+        if !next.is_empty() {
+            // A store far away brings it while this piece is parsed.
+            let (path, version) = (manifest::NAME.to_owned(), version.cloned());
+            self.objects.expect(&[Wanted { path, part: Part::Span(next), version, first: None }], true);
+        }
         let part = Part::Span(self.fetched..end);
         if self.objects.read(manifest::NAME, part, version, &mut self.piece)?.is_none() {
             return Err(Error::invalid("it went away while it was read"));
