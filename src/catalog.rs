@@ -27,7 +27,7 @@ impl AsRef<str> for Domain {
 }
 
 /// One quantity on the points of a domain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// The name across the dataset, `<domain>_<name>`.
     pub canonical: String,
@@ -39,6 +39,58 @@ pub struct Field {
     pub dim: u32,
     /// The name of its files, without the format's extension.
     pub stem: String,
+}
+
+/// Many names, one after the other in one piece of memory: a million small ones, scattered among what
+/// a manifest is parsed into, would keep all of that from being given back.
+#[derive(Clone, Debug, Default)]
+pub struct Ids {
+    text: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl Ids {
+    /// Adds one.
+    pub fn push(&mut self, id: &str) {
+        self.text.push_str(id);
+        self.ends.push(self.text.len());
+    }
+
+    /// Gives back the room for more.
+    pub fn shrink_to_fit(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The one at a position.
+    pub fn get(&self, index: usize) -> &str {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.text[start..self.ends[index]]
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Ids {
+    fn from_iter<I: IntoIterator<Item = S>>(ids: I) -> Self {
+        let mut all = Self::default();
+        ids.into_iter().for_each(|id| all.push(id.as_ref()));
+        all
+    }
 }
 
 /// Everything there is to see, held in memory: names, shapes and types, but no values.
@@ -55,7 +107,7 @@ pub struct Catalog {
     /// Whether the rows of each domain stand in random order, the same for all its fields.
     pub shuffled: bool,
     /// Sample ids; `/` separates directories.
-    pub ids: Vec<Box<str>>,
+    pub ids: Ids,
     /// The rows of each domain of each sample, sample by sample; `None` where it lacks the domain.
     pub grids: Vec<Option<Grid>>,
 }
@@ -68,7 +120,7 @@ impl Catalog {
 
     /// The sample's id.
     pub fn id(&self, sample: SampleId) -> &str {
-        &self.ids[sample.0 as usize]
+        self.ids.get(sample.0 as usize)
     }
 
     /// The field.
@@ -94,7 +146,7 @@ impl Catalog {
 }
 
 /// Where one field of one sample is: rows of an array.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The array.
     pub array: ArrayRef,
@@ -103,9 +155,10 @@ pub struct Extent {
 }
 
 /// An array of the store, and what it must turn out to be when its metadata is read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArrayRef {
-    /// A number that no other array of the store has.
+    /// A number that no other array has, as [`ArrayRef::id`] makes it. What is cached of an array is
+    /// cached under this number, so an array that changes must be given another.
     pub id: u64,
     /// The group that it belongs to, relative to the store's root.
     pub group: String,
@@ -120,4 +173,16 @@ pub struct ArrayRef {
     /// Rows of a chunk and of an object, as the store's index tells them; its metadata decides. Zero
     /// where the index does not tell.
     pub grid: [u64; 2],
+}
+
+impl ArrayRef {
+    /// The number of the array that holds a field, in the group of that number.
+    pub fn id(group: u32, field: FieldId) -> u64 {
+        u64::from(group) << 16 | u64::from(field.0)
+    }
+
+    /// The number of the group, which its arrays share.
+    pub fn group_id(&self) -> u32 {
+        (self.id >> 16) as u32
+    }
 }

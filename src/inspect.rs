@@ -188,7 +188,7 @@ fn describe_node(fs: &Filesystem, path: &str, range: Option<&Range<u64>>) -> Res
     Ok(document)
 }
 
-fn describe_file(fs: &Filesystem, shown: &Shown<'_>, range: Option<&Range<u64>>) -> Result<Value> {
+fn describe_file(fs: &Filesystem, shown: &Shown, range: Option<&Range<u64>>) -> Result<Value> {
     let Shown { sample, field, format, view, file } = shown;
     let (frame, payload) = (file.frame(), file.payload());
     // Without a range the plan only tells of the array: no chunk is looked up.

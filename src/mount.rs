@@ -75,8 +75,7 @@ pub fn mount(args: &MountArgs) -> Result<u8> {
         tracing::info!("metrics are at {url}");
     }
     let answering = watched.answer()?;
-    let catalog = fs.catalog();
-    let shown = format!("{} samples of {} fields", catalog.ids.len(), catalog.fields.len());
+    let shown = fs.snapshot().to_string();
     let verb = if left.is_some() { "goes on" } else { "is mounted" };
     output::say(format_args!("samplefs: {location} {verb} at {} ({shown})", options.target.display()));
     if args.detached {

@@ -265,7 +265,8 @@ fn no_view_name_has_two_meanings_or_lacks_one_when_looked_up() {
         for _ in 0..=random.below(3) {
             mutate(&mut name, random.pick(&seeds).as_bytes(), &mut random);
         }
-        let domains = &fs.catalog().domains;
+        let snapshot = fs.snapshot();
+        let domains = &snapshot.catalog().domains;
         let view = str::from_utf8(&name).ok().and_then(|name| ViewSpec::parse(name, domains));
         let found = fs.lookup(ROOT, &name);
         assert_eq!(found.is_ok(), view.is_some() && name.len() <= samplefs::fs::NAME_MAX);

@@ -40,7 +40,8 @@ fn directories(read: &Value, catalog: &Catalog) -> Vec<String> {
 /// Every recorded read of a store, as the files that must show it.
 fn expected(store: &Path, reads: &Value) -> Vec<Expected> {
     let (fs, _) = common::open(store, &[Format::Pt], 0).unwrap();
-    let catalog = fs.catalog();
+    let snapshot = fs.snapshot();
+    let catalog = snapshot.catalog();
     let stem = |canonical: &str| &catalog.fields.iter().find(|f| f.canonical == canonical).unwrap().stem;
     let mut all = Vec::new();
     for read in reads.as_array().unwrap() {

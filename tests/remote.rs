@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::proxy::{Exchange, Proxy, round_trips};
 use common::{Mount, data, files, python, read, run, s3, web};
+use samplefs::catalog::SampleId;
 use samplefs::error::{ErrorKind, Result};
 use samplefs::format::Format;
 use samplefs::fs::{Filesystem, Options, Prefetch};
@@ -95,7 +96,7 @@ fn a_cold_view_costs_its_metadata_its_indexes_and_its_chunks() {
     proxy.take_log();
 
     let (local, counted) = common::open(&store, &[Format::Pt], 64 << 20).unwrap();
-    let sample = local.catalog().id(local.catalog().samples().next().unwrap()).to_owned();
+    let sample = local.snapshot().catalog().id(SampleId(0)).to_owned();
     let before = counted.bytes();
     let names: Vec<_> = files(&local).into_iter().filter(|path| path.starts_with(&sample)).collect();
     for name in &names {
@@ -217,7 +218,7 @@ fn a_shard_that_was_replaced_is_stale_and_never_mixed() {
             metrics: Arc::default(),
         };
         let fs = Filesystem::open(objects, &options).unwrap();
-        let sample = fs.catalog().id(fs.catalog().samples().next().unwrap()).to_owned();
+        let sample = fs.snapshot().catalog().id(SampleId(0)).to_owned();
         let view = |seed| format!("{sample}/subsample_512_{seed}/volume_p.pt");
         let before: Vec<_> = (0..1).map(|seed| read(&fs, &view(seed)).unwrap()).collect();
         let array = root.join(format!("{sample}.zarr/volume/pressure/c"));

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Filesystem;
 use super::file::File;
-use crate::catalog::{FieldId, SampleId};
+use super::{Filesystem, Snapshot};
+use crate::catalog::FieldId;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::read::{Ahead, Reader};
-use crate::tree::{Node, Slot};
+use crate::tree::{DirId, Node, Slot};
 
 /// Samples that are watched at a time: as many readers may take turns.
 const WATCHED: usize = 64;
@@ -74,7 +74,8 @@ impl Filesystem {
     /// siblings. `wanted` counts bytes of the file.
     pub(super) fn read_ahead(
         &self,
-        (sample, field, format, view): (SampleId, FieldId, Format, Option<Slot>),
+        snapshot: &Snapshot,
+        (dir, field, format, view): (DirId, FieldId, Format, Option<Slot>),
         file: &File,
         new: bool,
         wanted: &Range<u64>,
@@ -87,17 +88,18 @@ impl Filesystem {
             Arc::clone(file.payload()),
             file.stride().next(&file.within(wanted), file.payload().size()),
         );
-        if !(new && (follow.first_read(sample, view) || *always)) {
+        let Ok(sample) = snapshot.sample(dir) else { return };
+        if !(new && (follow.first_read(file.payload().array.group_id(), view) || *always)) {
             return;
         }
-        for other in self.catalog().fields_of(sample).filter(|other| *other != field) {
-            let number = self.numbers.number(&Node::File { sample, field: other, format, view });
+        for other in snapshot.catalog().fields_of(sample).filter(|other| *other != field) {
+            let number = snapshot.numbers.number(&Node::File { dir, field: other, format, view });
             // One that has been read already needs nothing.
             if self.files.contains(&number) {
                 continue;
             }
             // What is wrong with it is told to who reads it.
-            if let Ok(file) = self.file(sample, other, format, view) {
+            if let Ok(file) = self.file(snapshot, dir, other, format, view) {
                 let size = file.payload().size();
                 ahead.read(Arc::clone(file.payload()), 0..size.min(*sibling));
             }
@@ -119,7 +121,8 @@ struct Watch {
 }
 
 struct Visit {
-    sample: (SampleId, Option<Slot>),
+    /// The number of the sample's group, and the view that it is seen through.
+    sample: (u32, Option<Slot>),
     /// Files of it that were read.
     files: u32,
     /// Whether its siblings were asked for.
@@ -127,9 +130,9 @@ struct Visit {
 }
 
 impl Follow {
-    /// Notes that a file of a sample, seen through a view or not, is read for the first time. Whether to
+    /// Notes that a file of a sample (by its group's number), seen through a view or not, is read for the first time. Whether to
     /// fetch its siblings now.
-    pub fn first_read(&self, sample: SampleId, view: Option<Slot>) -> bool {
+    pub fn first_read(&self, sample: u32, view: Option<Slot>) -> bool {
         let mut guard = self.watch();
         let watch = &mut *guard;
         if let Some(visit) = watch.visits.iter_mut().find(|visit| visit.sample == (sample, view)) {
@@ -210,19 +213,19 @@ mod tests {
     #[test]
     fn siblings_are_fetched_once_a_sample() {
         let follow = Follow::default();
-        assert!(follow.first_read(SampleId(1), None));
-        assert!(!follow.first_read(SampleId(1), None));
-        assert!(follow.first_read(SampleId(1), Some(Slot(3))), "a view has chunks of its own");
+        assert!(follow.first_read(1, None));
+        assert!(!follow.first_read(1, None));
+        assert!(follow.first_read(1, Some(Slot(3))), "a view has chunks of its own");
     }
 
     #[test]
     fn a_reader_of_single_fields_is_noticed_and_one_that_follows_later_too() {
         let follow = Follow::default();
-        let asked = (0..1000).filter(|n| follow.first_read(SampleId(*n), None)).count();
+        let asked = (0..1000).filter(|n| follow.first_read(*n, None)).count();
         assert!(asked < WATCHED + 2 * MISSES as usize, "{asked} of 1000 samples were fetched for nothing");
-        assert!(!follow.first_read(SampleId(2000), None));
-        assert!(follow.first_read(SampleId(2000), None), "the second file of a sample shows that it follows");
-        assert!(follow.first_read(SampleId(2001), None));
+        assert!(!follow.first_read(2000, None));
+        assert!(follow.first_read(2000, None), "the second file of a sample shows that it follows");
+        assert!(follow.first_read(2001, None));
     }
 
     #[test]

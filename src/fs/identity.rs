@@ -9,6 +9,7 @@ impl Filesystem {
     /// one can go on where the other ended: same store, same version of its index, same options,
     /// same version of samplefs.
     pub fn identity(&self) -> String {
+        let snapshot = self.snapshot();
         let mut digest = Sha256::new();
         let mut add = |text: &str| {
             digest.update((text.len() as u64).to_le_bytes());
@@ -16,11 +17,11 @@ impl Filesystem {
         };
         add(env!("CARGO_PKG_VERSION"));
         add(&self.objects.location());
-        add(&format!("{:?} {:?}", self.modified, self.formats));
-        for file in &self.plain {
+        add(&format!("{:?} {:?}", snapshot.written, self.options.formats));
+        for file in &snapshot.plain {
             add(&format!("{file:?}"));
         }
-        let catalog = self.catalog();
+        let catalog = snapshot.catalog();
         add(&format!("{:?} {:?}", catalog.domains, catalog.fields));
         for sample in catalog.samples() {
             add(catalog.id(sample));

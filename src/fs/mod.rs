@@ -8,14 +8,19 @@ mod follow;
 mod identity;
 mod journal;
 mod listing;
+mod reload;
+mod snapshot;
 mod views;
 pub mod xattr;
 
 pub use describe::{Described, Shown};
 pub use follow::Prefetch;
 pub use listing::Listed;
+pub use reload::Changes;
+pub use snapshot::Snapshot;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use file::File;
@@ -23,19 +28,18 @@ use follow::Prefetcher;
 use journal::Journal;
 use views::Views;
 
-use crate::catalog::{Catalog, FieldId, SampleId};
+use crate::catalog::FieldId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::Format;
 use crate::layout::names::FileNames;
-use crate::layout::{self, StoreLayout};
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::read::cache::{Cache, Got};
 use crate::read::plan::Rows;
 use crate::read::{Payload, Reader};
 use crate::store::{Objects, Part, PlainFile};
 use crate::subsample::{Run, ViewSpec, select};
-use crate::tree::inode::Numbers;
-use crate::tree::{self, DirId, Dirs, Node, Scope, Slot};
+use crate::tree::{self, DirId, Node, Scope, Slot};
 
 /// The longest name there can be, in bytes.
 pub const NAME_MAX: usize = 255;
@@ -45,18 +49,17 @@ const FILES_BUDGET: usize = 32 << 20;
 
 /// A store seen as files.
 pub struct Filesystem {
-    layout: Arc<dyn StoreLayout>,
     objects: Arc<dyn Objects>,
+    options: Options,
     reader: Arc<Reader>,
     prefetcher: Option<Prefetcher>,
-    dirs: Dirs,
-    numbers: Numbers,
-    plain: Vec<PlainFile>,
-    formats: &'static [Format],
+    snapshot: RwLock<Arc<Snapshot>>,
     views: Views,
     files: Cache<u64, File>,
-    modified: SystemTime,
     metrics: Arc<Metrics>,
+    /// Serial numbers of directories whose samples were found to be stored in another version.
+    replaced: Mutex<HashSet<u32>>,
+    reloading: Mutex<()>,
 }
 
 /// What `stat` tells of a node, but for what is the same for all.
@@ -99,69 +102,34 @@ pub struct Options {
 }
 
 impl Filesystem {
-    /// Opens a store: its index and the listing of its root are read here, and never again.
+    /// Opens a store: its index and the listing of its root are read here, and again only by
+    /// [`reload`](Self::reload).
     ///
     /// # Errors
     /// An index that is missing or not valid, names that collide.
     pub fn open(objects: Arc<dyn Objects>, options: &Options) -> Result<Self> {
-        let layout::Opened { layout, modified } = layout::open(&*objects, &options.names)?;
-        let plain = objects.list()?;
-        let catalog = layout.catalog();
-        let within = |e: Error| e.within(objects.location());
-        let dirs = Dirs::new(catalog).map_err(within)?;
-        let numbers = Numbers::new(dirs.count(), catalog.ids.len(), catalog.fields.len(), plain.len());
-        let views = Views::new(numbers.slots());
-        let (formats, metrics) = (options.formats, Arc::clone(&options.metrics));
+        let snapshot = Snapshot::read(&*objects, options)?;
+        memory::give_back();
+        let metrics = Arc::clone(&options.metrics);
         let reader = Reader::new(Arc::clone(&objects), options.cache).watched_by(Arc::clone(&metrics));
         let reader = Arc::new(reader);
-        let prefetcher = Prefetcher::new(options.prefetch, objects.is_far(), &reader)?;
-        let files = Cache::new(FILES_BUDGET);
-        let fs = Self {
-            layout,
-            objects,
+        Ok(Self {
+            prefetcher: Prefetcher::new(options.prefetch, objects.is_far(), &reader)?,
             reader,
-            prefetcher,
-            dirs,
-            numbers,
-            plain,
-            formats,
-            views,
-            files,
-            modified,
+            objects,
+            options: options.clone(),
+            views: Views::new(snapshot.numbers.slots()),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            files: Cache::new(FILES_BUDGET),
             metrics,
-        };
-        fs.check_collisions().map_err(|e| e.within(fs.objects.location()))?;
-        Ok(fs)
+            replaced: Mutex::default(),
+            reloading: Mutex::default(),
+        })
     }
 
-    /// Every name in a directory must mean one thing.
-    fn check_collisions(&self) -> Result<()> {
-        for file in &self.plain {
-            if self.dirs.child(DirId(0), &file.name, self.catalog()).is_some() {
-                return Err(Error::invalid(format!(
-                    "{:?} is both a file and a sample's directory",
-                    file.name
-                )));
-            }
-        }
-        for dir in (0..self.dirs.count() as u32).map(DirId) {
-            let Some(sample) = self.dirs.sample(dir) else { continue };
-            for child in self.dirs.children(dir).map(DirId) {
-                let name = self.dirs.name(child, self.catalog());
-                if self.file_named(sample, name).is_some() {
-                    let id = self.catalog().id(sample);
-                    return Err(Error::invalid(format!(
-                        "{id}/{name} is both a file and a sample's directory"
-                    )));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What is there.
-    pub fn catalog(&self) -> &Catalog {
-        self.layout.catalog()
+    /// What is there at the moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What reads the payloads.
@@ -196,6 +164,11 @@ impl Filesystem {
         self.views.count()
     }
 
+    /// The slots of the views in use.
+    pub fn slots(&self) -> Vec<Slot> {
+        self.views.slots()
+    }
+
     /// The node of that name in a directory. Counts one lookup, which [`forget`](Self::forget) takes back.
     ///
     /// # Errors
@@ -205,21 +178,24 @@ impl Filesystem {
         if name.len() > NAME_MAX {
             return Err(Error::new(ErrorKind::NameTooLong, format!("a name of {} bytes", name.len())));
         }
-        let found = std::str::from_utf8(name).ok().map(|name| self.find(parent, name)).transpose()?.flatten();
+        let snapshot = self.snapshot();
+        let name = std::str::from_utf8(name).ok();
+        let found = name.map(|name| self.find(&snapshot, parent, name)).transpose()?.flatten();
         let node = found.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such name"))?;
-        self.attributes(&node)
+        self.attributes(&snapshot, &node)
     }
 
     /// As `lookup`, to the node.
-    fn find(&self, parent: u64, name: &str) -> Result<Option<Node>> {
-        let Node::Dir { dir, scope } = self.node(parent)? else {
+    fn find(&self, snapshot: &Snapshot, parent: u64, name: &str) -> Result<Option<Node>> {
+        let (dirs, catalog) = (&snapshot.dirs, snapshot.catalog());
+        let Node::Dir { dir, scope } = snapshot.node(parent)? else {
             return Err(Error::new(ErrorKind::NotADirectory, "not a directory"));
         };
         let view = match scope {
             Scope::Dataset(view) => view,
             Scope::Sample(view) => Some(view),
         };
-        let sample = self.dirs.sample(dir);
+        let sample = dirs.sample(dir);
         let entered = |node: Node| {
             if let Some(view) = view {
                 self.views.again(view);
@@ -227,21 +203,22 @@ impl Filesystem {
             Ok(Some(node))
         };
         if let Scope::Dataset(_) = scope {
-            if let Some(child) = self.dirs.child(dir, name, self.catalog()) {
+            if let Some(child) = dirs.child(dir, name, catalog) {
                 return entered(Node::Dir { dir: child, scope });
             }
             if dir == DirId(0)
-                && let Ok(index) = self.plain.binary_search_by(|file| file.name.as_str().cmp(name))
+                && let Some(index) = snapshot.plain_named(name)
             {
-                return Ok(Some(Node::Plain(index as u32)));
+                return Ok(Some(Node::Plain(index)));
             }
         }
-        if let Some((sample, (field, format))) = sample.and_then(|s| Some((s, self.file_named(s, name)?))) {
-            return entered(Node::File { sample, field, format, view });
+        let formats = self.options.formats;
+        if let Some((field, format)) = sample.and_then(|s| snapshot.file_named(s, name, formats)) {
+            return entered(Node::File { dir, field, format, view });
         }
         if scope == Scope::Dataset(None)
             && (dir == DirId(0) || sample.is_some())
-            && let Some(spec) = ViewSpec::parse(name, &self.catalog().domains)
+            && let Some(spec) = ViewSpec::parse(name, &catalog.domains)
         {
             let slot = self.views.enter(&spec);
             let scope = if dir == DirId(0) { Scope::Dataset(Some(slot)) } else { Scope::Sample(slot) };
@@ -255,32 +232,21 @@ impl Filesystem {
     /// # Errors
     /// [`Changed`](ErrorKind::Changed) for a number that is no node's.
     pub fn getattr(&self, number: u64) -> Result<Attributes> {
-        self.attributes(&self.node(number)?)
+        let snapshot = self.snapshot();
+        self.attributes(&snapshot, &snapshot.node(number)?)
     }
 
     /// Takes back so many lookups of a node.
     pub fn forget(&self, number: u64, lookups: u64) {
-        let node = self.numbers.node(number);
-        if let Some(view) = node.as_ref().and_then(seen_through) {
+        // Nodes that are no more are forgotten too.
+        if let Some(view) = self.snapshot().numbers.slot(number) {
             self.views.leave(view, lookups);
         }
     }
 
     /// The dataset's totals.
     pub fn totals(&self) -> Totals {
-        let catalog = self.catalog();
-        let (mut bytes, mut files) = (0u64, 0u64);
-        for sample in catalog.samples() {
-            for field in catalog.fields_of(sample) {
-                let (field, rows) =
-                    (catalog.field(field), catalog.grid(sample, field).map_or(0, |g| g.points));
-                let value = self.formats[0].served(field.dtype).size() as u64;
-                bytes = bytes.saturating_add(rows * u64::from(field.dim) * value);
-                files += self.formats.len() as u64;
-            }
-        }
-        bytes = self.plain.iter().fold(bytes, |sum, file| sum.saturating_add(file.size));
-        Totals { bytes, nodes: files + (self.dirs.count() + self.plain.len()) as u64 }
+        self.snapshot().totals(self.options.formats)
     }
 
     /// Puts the bytes of a file from `offset` on into `out`, which then holds nothing else: `length`
@@ -289,12 +255,13 @@ impl Filesystem {
     /// # Errors
     /// [`IsADirectory`](ErrorKind::IsADirectory), or what the store says; sample and file are named.
     pub fn read(&self, number: u64, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<()> {
-        match self.node(number)? {
+        let snapshot = self.snapshot();
+        match snapshot.node(number)? {
             Node::Dir { .. } => Err(Error::new(ErrorKind::IsADirectory, "is a directory")),
-            Node::Plain(index) => self.read_plain(&self.plain[index as usize], offset, length, out),
-            Node::File { sample, field, format, view } => {
+            Node::Plain(index) => self.read_plain(&snapshot.plain[index as usize], offset, length, out),
+            Node::File { dir, field, format, view } => {
                 let file = self.files.get(number, || {
-                    let file = self.file(sample, field, format, view)?;
+                    let file = self.file(&snapshot, dir, field, format, view)?;
                     let weight = file.weight();
                     Ok((file, weight))
                 });
@@ -302,10 +269,15 @@ impl Filesystem {
                     let new = matches!(file, Got::Loaded(_));
                     let file = file.value();
                     let wanted = offset..offset.saturating_add(length as u64);
-                    self.read_ahead((sample, field, format, view), &file, new, &wanted);
+                    self.read_ahead(&snapshot, (dir, field, format, view), &file, new, &wanted);
                     file.read(&self.reader, offset, length, out)
                 };
-                file.and_then(read).map_err(|e| self.named(sample, field, e))
+                file.and_then(read).map_err(|e| {
+                    if e.kind() == ErrorKind::Changed {
+                        self.note_replaced(&snapshot, dir);
+                    }
+                    snapshot.named(dir, field, e)
+                })
             }
         }
     }
@@ -322,73 +294,59 @@ impl Filesystem {
         }
     }
 
-    /// An error with the sample and field that it belongs to.
-    fn named(&self, sample: SampleId, field: FieldId, error: Error) -> Error {
-        let (id, field) = (self.catalog().id(sample), &self.catalog().field(field).canonical);
-        error.within(format!("sample {id}, field {field}"))
-    }
-
     /// A file of a sample: which rows of which array it shows, and how.
-    fn file(&self, sample: SampleId, field: FieldId, format: Format, view: Option<Slot>) -> Result<File> {
-        let extent = self.layout.extent(sample, field);
+    fn file(
+        &self,
+        snapshot: &Snapshot,
+        dir: DirId,
+        field: FieldId,
+        format: Format,
+        view: Option<Slot>,
+    ) -> Result<File> {
+        let (sample, catalog) = (snapshot.sample(dir)?, snapshot.catalog());
+        let extent = snapshot.extent(dir, field)?;
         let first = extent.rows.start;
         let runs = match view {
             None => vec![Run { start: 0, len: extent.rows.end - first }],
-            Some(view) => {
-                select(&self.spec(view)?, self.catalog().grids(sample), self.catalog().field(field).domain)?
-            }
+            Some(view) => select(&self.spec(view)?, catalog.grids(sample), catalog.field(field).domain)?,
         };
         let rows = Rows::new(runs.into_iter().map(|run| Run { start: first + run.start, ..run }));
         let served = format.served(extent.array.dtype);
         Ok(File::new(format, Payload { array: extent.array, rows, served }))
     }
 
-    /// The field and format that a sample's file of that name shows.
-    fn file_named(&self, sample: SampleId, name: &str) -> Option<(FieldId, Format)> {
-        let (stem, format) = self.formats.iter().find_map(|f| Some((f.stem(name)?, *f)))?;
-        let catalog = self.catalog();
-        let field = catalog.fields_of(sample).find(|field| catalog.field(*field).stem == stem)?;
-        Some((field, format))
-    }
-
-    fn attributes(&self, node: &Node) -> Result<Attributes> {
-        let (is_dir, links, size, modified) = match *node {
-            // A directory's links are its name, its ".", and each child's "..".
-            Node::Dir { dir, scope: Scope::Dataset(_) } => {
-                (true, 2 + self.dirs.children(dir).len() as u32, 4096, self.modified)
-            }
-            Node::Dir { .. } => (true, 2, 4096, self.modified),
-            Node::Plain(index) => {
-                let file = &self.plain[index as usize];
-                (false, 1, file.size, file.modified)
-            }
-            Node::File { sample, field, format, view } => {
-                (false, 1, self.size(sample, field, format, view)?, self.modified)
-            }
+    fn attributes(&self, snapshot: &Snapshot, node: &Node) -> Result<Attributes> {
+        let size = match *node {
+            Node::File { dir, field, format, view } => self.size(snapshot, dir, field, format, view)?,
+            Node::Dir { .. } | Node::Plain(_) => 0,
         };
-        Ok(Attributes { number: self.numbers.number(node), is_dir, size, links, modified })
+        Ok(snapshot.attributes(node, size))
     }
 
     /// The size of a file, from its name alone.
-    fn size(&self, sample: SampleId, field: FieldId, format: Format, view: Option<Slot>) -> Result<u64> {
-        let described = self.catalog().field(field);
-        Ok(format.frame(self.points(sample, field, view)?, described.dim, described.dtype).size())
+    fn size(
+        &self,
+        snapshot: &Snapshot,
+        dir: DirId,
+        field: FieldId,
+        format: Format,
+        view: Option<Slot>,
+    ) -> Result<u64> {
+        let described = snapshot.catalog().field(field);
+        Ok(format.frame(self.points(snapshot, dir, field, view)?, described.dim, described.dtype).size())
     }
 
     /// How many points a file shows.
-    fn points(&self, sample: SampleId, field: FieldId, view: Option<Slot>) -> Result<u64> {
-        let domain = self.catalog().field(field).domain;
-        let grid = self.catalog().grid(sample, field).ok_or_else(unknown)?;
+    fn points(&self, snapshot: &Snapshot, dir: DirId, field: FieldId, view: Option<Slot>) -> Result<u64> {
+        let (sample, catalog) = (snapshot.sample(dir)?, snapshot.catalog());
+        let domain = catalog.field(field).domain;
+        let grid = catalog.grid(sample, field).ok_or_else(unknown)?;
         let count = view.map(|view| self.spec(view)).transpose()?.and_then(|spec| spec.count(domain));
         Ok(grid.shown(count))
     }
 
     fn spec(&self, view: Slot) -> Result<ViewSpec> {
         self.views.spec(view).ok_or_else(unknown)
-    }
-
-    fn node(&self, number: u64) -> Result<Node> {
-        self.numbers.node(number).ok_or_else(unknown)
     }
 }
 

@@ -64,6 +64,14 @@ impl Views {
         self.note(|journal| journal.write(table.iter().map(|(slot, view)| (*slot, &view.spec))));
     }
 
+    /// Leaves nothing to a next process: it would number the nodes otherwise than this one does by now.
+    pub fn end_journal(&self) {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(journal) = journal {
+            journal.give_up();
+        }
+    }
+
     /// Does something to the journal, if there is one; the first time that it fails is the last.
     fn note(&self, write: impl FnOnce(&mut Journal) -> io::Result<()>) {
         let mut place = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +114,11 @@ impl Views {
     /// How many views are in use.
     pub fn count(&self) -> usize {
         self.table().len()
+    }
+
+    /// The slots of all views in use.
+    pub fn slots(&self) -> Vec<Slot> {
+        self.table().keys().copied().collect()
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<Slot, View>> {

@@ -1,6 +1,6 @@
 //! Extended attributes: what a node is, for `getfattr`, told from memory.
 
-use super::{Filesystem, seen_through};
+use super::{Filesystem, Snapshot, seen_through};
 use crate::catalog::{FieldId, SampleId};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -20,25 +20,26 @@ impl Filesystem {
     /// # Errors
     /// [`Changed`](crate::error::ErrorKind::Changed) for a number that is no node's.
     pub fn xattrs(&self, number: u64) -> Result<Vec<(&'static str, String)>> {
-        let node = self.node(number)?;
+        let snapshot = self.snapshot();
+        let node = snapshot.node(number)?;
         let mut told = Vec::new();
         match node {
             Node::Plain(_) => {}
-            Node::File { sample, field, format, view } => {
-                self.tell_sample(sample, &mut told);
-                self.tell_field(sample, field, format, view, &mut told)?;
+            Node::File { dir, field, format, view } => {
+                tell_sample(&snapshot, snapshot.sample(dir)?, &mut told);
+                self.tell_field(&snapshot, (dir, field, format, view), &mut told)?;
             }
             Node::Dir { dir, .. } => {
                 if dir == DirId(0) {
-                    self.tell_dataset(&mut told);
+                    self.tell_dataset(&snapshot, &mut told);
                 }
-                if let Some(sample) = self.dirs.sample(dir) {
-                    self.tell_sample(sample, &mut told);
+                if let Some(sample) = snapshot.dirs.sample(dir) {
+                    tell_sample(&snapshot, sample, &mut told);
                 }
             }
         }
         if let Some(view) = seen_through(&node) {
-            told.push(("subsample", self.spec(view)?.name(&self.catalog().domains).to_string()));
+            told.push(("subsample", self.spec(view)?.name(&snapshot.catalog().domains).to_string()));
         }
         Ok(told)
     }
@@ -52,39 +53,31 @@ impl Filesystem {
         // Whoever lists files asks for security labels and access lists of every one.
         let Some(name) = name.strip_prefix(PREFIX.as_bytes()) else { return Ok(None) };
         if name == CRC32.as_bytes() {
-            return self.recorded_crc32(&self.node(number)?);
+            return self.recorded_crc32(number);
         }
         let told = self.xattrs(number)?;
         Ok(told.into_iter().find(|(known, _)| known.as_bytes() == name).map(|(_, value)| value))
     }
 
-    fn tell_dataset(&self, told: &mut Vec<(&'static str, String)>) {
-        let catalog = self.catalog();
-        let formats: Vec<_> = self.formats.iter().map(|format| format.name()).collect();
+    fn tell_dataset(&self, snapshot: &Snapshot, told: &mut Vec<(&'static str, String)>) {
+        let catalog = snapshot.catalog();
+        let formats: Vec<_> = self.options.formats.iter().map(|format| format.name()).collect();
         told.push(("dataset", catalog.dataset.clone()));
         told.push(("samples", catalog.ids.len().to_string()));
         told.push(("format", formats.join(",")));
         told.push(("filemap", catalog.names_from.clone()));
     }
 
-    fn tell_sample(&self, sample: SampleId, told: &mut Vec<(&'static str, String)>) {
-        let catalog = self.catalog();
-        told.push(("sample", catalog.id(sample).to_owned()));
-        told.push(("shuffled", catalog.shuffled.to_string()));
-    }
-
     fn tell_field(
         &self,
-        sample: SampleId,
-        field: FieldId,
-        format: Format,
-        view: Option<Slot>,
+        snapshot: &Snapshot,
+        (dir, field, format, view): (DirId, FieldId, Format, Option<Slot>),
         told: &mut Vec<(&'static str, String)>,
     ) -> Result<()> {
-        let catalog = self.catalog();
+        let catalog = snapshot.catalog();
         let described = catalog.field(field);
-        let array = self.layout.extent(sample, field).array;
-        let points = self.points(sample, field, view)?;
+        let array = snapshot.extent(dir, field)?.array;
+        let points = self.points(snapshot, dir, field, view)?;
         let shape = format::shape(points, array.dim).iter().map(u64::to_string).collect::<Vec<_>>().join(",");
         told.push(("field", described.canonical.clone()));
         told.push(("domain", catalog.domains[described.domain].name.clone()));
@@ -97,14 +90,21 @@ impl Filesystem {
         Ok(())
     }
 
-    fn recorded_crc32(&self, node: &Node) -> Result<Option<String>> {
-        let Node::File { sample, field, format, view } = *node else { return Ok(None) };
-        let file = self.file(sample, field, format, view)?;
+    fn recorded_crc32(&self, number: u64) -> Result<Option<String>> {
+        let snapshot = self.snapshot();
+        let Node::File { dir, field, format, view } = snapshot.node(number)? else { return Ok(None) };
+        let file = self.file(&snapshot, dir, field, format, view)?;
         // What is recorded is that of float32 values.
         if file.payload().served != DType::F32 {
             return Ok(None);
         }
-        let crc32 = self.reader.crc32(file.payload()).map_err(|e| self.named(sample, field, e))?;
+        let crc32 = self.reader.crc32(file.payload()).map_err(|e| snapshot.named(dir, field, e))?;
         Ok(crc32.map(|crc32| format!("{crc32:08x}")))
     }
+}
+
+fn tell_sample(snapshot: &Snapshot, sample: SampleId, told: &mut Vec<(&'static str, String)>) {
+    let catalog = snapshot.catalog();
+    told.push(("sample", catalog.id(sample).to_owned()));
+    told.push(("shuffled", catalog.shuffled.to_string()));
 }

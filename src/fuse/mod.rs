@@ -3,6 +3,7 @@
 mod errno;
 pub mod handover;
 pub mod mounts;
+mod reload;
 mod session;
 
 pub use session::{Ended, MountOptions, Mounted, Pulse, mount};
@@ -24,8 +25,10 @@ use fuser::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::fs::{Attributes, Filesystem, NAME_MAX, xattr};
 use crate::metrics::{Operation, Requests};
+use reload::Replies;
 
-/// How long the kernel may keep names and attributes: what a mount shows never changes.
+/// How long the kernel may keep names and attributes: what a mount shows changes only by a reload, which
+/// takes them back.
 const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The block size that `stat` and `statfs` tell.
@@ -40,6 +43,7 @@ thread_local! {
 struct Kernel {
     fs: Arc<Filesystem>,
     requests: Arc<Requests>,
+    replies: Arc<Replies>,
     uid: u32,
     gid: u32,
     xattrs: bool,
@@ -110,7 +114,7 @@ impl fuser::Filesystem for Kernel {
             // Listings carry attributes, always: `find` and `ls -l` then ask for nothing more. Leaving it
             // to the kernel's guess makes a bare `ls` of 100,000 names faster and them three times as slow.
             InitFlags::FUSE_DO_READDIRPLUS,
-            // Lookups in one directory need not wait for each other: nothing here ever changes.
+            // Lookups in one directory need not wait for each other.
             InitFlags::FUSE_PARALLEL_DIROPS,
         ];
         for flag in wanted {
@@ -121,6 +125,7 @@ impl fuser::Filesystem for Kernel {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let _reply = self.replies.under_way();
         match self.answer(Operation::Lookup, || self.fs.lookup(parent.0, name.as_bytes())) {
             Ok(attributes) => reply.entry(&TTL, &self.attr(&attributes), Generation(0)),
             Err(errno) => reply.error(errno),
@@ -132,6 +137,7 @@ impl fuser::Filesystem for Kernel {
     }
 
     fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let _reply = self.replies.under_way();
         match self.answer(Operation::Getattr, || self.fs.getattr(node.0)) {
             Ok(attributes) => reply.attr(&TTL, &self.attr(&attributes)),
             Err(errno) => reply.error(errno),
@@ -175,6 +181,7 @@ impl fuser::Filesystem for Kernel {
     }
 
     fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let _reply = self.replies.under_way();
         let listed = self.answer(Operation::Readdir, || {
             self.fs.readdir(node.0, offset, |entry| {
                 let Attributes { number, is_dir, .. } = entry.attributes;
@@ -195,6 +202,7 @@ impl fuser::Filesystem for Kernel {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        let _reply = self.replies.under_way();
         let listed = self.answer(Operation::Readdirplus, || {
             self.fs.readdir(node.0, offset, |entry| {
                 let attr = self.attr(&entry.attributes);

@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
+use super::reload::{Reloader, Replies};
 use super::{Kernel, handover, mounts};
 use crate::error::{Error, Result};
 use crate::fs::Filesystem;
@@ -88,9 +89,16 @@ pub fn mount(fs: Arc<Filesystem>, options: &MountOptions, left: Option<&OwnedFd>
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR2])
         .map_err(|e| Error::io("set up signal handling", &e))?;
 
-    let requests = Arc::clone(&fs.metrics().requests);
+    let (requests, replies) = (Arc::clone(&fs.metrics().requests), Arc::new(Replies::default()));
     let (uid, gid) = options.owner;
-    let kernel = Kernel { fs, requests: Arc::clone(&requests), uid, gid, xattrs: options.xattrs };
+    let kernel = Kernel {
+        fs: Arc::clone(&fs),
+        requests: Arc::clone(&requests),
+        replies: Arc::clone(&replies),
+        uid,
+        gid,
+        xattrs: options.xattrs,
+    };
     let session = match left {
         None => Session::new(kernel, target, &config(options)).map_err(|e| refused(target, &e))?,
         Some(device) => handover::resume(kernel, device, config(options))
@@ -99,14 +107,25 @@ pub fn mount(fs: Arc<Filesystem>, options: &MountOptions, left: Option<&OwnedFd>
     let device = session.as_fd().try_clone_to_owned().map_err(|e| Error::io("share /dev/fuse", &e))?;
     let background = session.spawn().map_err(|e| Error::io("start the mount's threads", &e))?;
     raise_read_ahead(target);
+    let reloader = Reloader { fs, replies, notifier: background.notifier(), target: target.clone() };
 
     let (sender, ends) = mpsc::channel();
     let unmounted = sender.clone();
     // Joining holds the session for as long as the mount stands, as the note above asks for.
     thread::spawn(move || unmounted.send(End::Unmounted(background.join())));
+    // Signals that come before a reload has begun are served by that one.
+    let (reload, reloads) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        for () in reloads {
+            // It logs what it did; when it failed, the mount goes on as it was.
+            _ = reloader.reload();
+        }
+    });
     thread::spawn(move || {
         for signal in signals.forever() {
-            if sender.send(End::Signal(signal)).is_err() {
+            if signal == SIGHUP {
+                _ = reload.try_send(());
+            } else if sender.send(End::Signal(signal)).is_err() {
                 break;
             }
         }

@@ -106,7 +106,7 @@ impl Noether {
             });
             catalog.grids.push(grid.transpose()?);
         }
-        catalog.ids.push(id.into_boxed_str());
+        catalog.ids.push(&id);
         Ok(())
     }
 }
@@ -126,7 +126,7 @@ impl StoreLayout for Noether {
         let described = self.catalog.field(field);
         let group = self.groups.get(&sample).cloned();
         let array = ArrayRef {
-            id: u64::from(sample.0) * self.catalog.fields.len() as u64 + u64::from(field.0),
+            id: ArrayRef::id(sample.0, field),
             group: group.unwrap_or_else(|| format!("{}.zarr", self.catalog.id(sample))),
             name: self.arrays[field.0 as usize].clone(),
             rows,

@@ -34,7 +34,7 @@ impl Reader {
         let row = payload.row_size();
         let mut first = Vec::new();
         let array = self.arrays.peek(&wanted.id);
-        if array.is_none() && self.groups.peek(&wanted.group).is_none() {
+        if array.is_none() && self.groups.peek(&wanted.group_id()).is_none() {
             first.push(Wanted {
                 path: group::metadata_path(&wanted.group),
                 part: Part::Whole { limit: METADATA },

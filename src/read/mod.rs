@@ -5,6 +5,7 @@ pub mod cache;
 pub mod explain;
 pub mod plan;
 mod reader;
+mod seen;
 
 pub use ahead::Ahead;
 pub use reader::{Payload, Reader};

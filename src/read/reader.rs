@@ -1,30 +1,24 @@
 //! Payload bytes: plan, fetch, decode, verify, serve.
 
 use std::cell::RefCell;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use lru::LruCache;
+use std::sync::Arc;
 
 use super::cache::{Cache, Got};
 use super::plan::{Piece, Rows};
+use super::seen::Seen;
 use crate::catalog::{ArrayRef, Extent};
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
 use crate::rows;
 use crate::store::array::Array;
-use crate::store::group::Group;
+use crate::store::group::{self, Group};
 use crate::store::shard::{IndexLayout, ShardIndex};
-use crate::store::{Objects, Part, Version};
+use crate::store::{Objects, Part, RELOAD};
 use crate::subsample::Run;
 
 /// The share of the budget that metadata and shard indexes may take.
 const METADATA_SHARE: usize = 8;
-
-/// Objects whose versions are remembered: some 20 MB of them.
-const VERSIONS: NonZeroUsize = NonZeroUsize::new(1 << 18).unwrap();
 
 thread_local! {
     /// Where a thread puts a chunk before it is decoded: as large as the largest so far, kept for the
@@ -35,17 +29,15 @@ thread_local! {
 /// Reads arrays of a store, through caches. Any number of threads may use one at the same time.
 pub struct Reader {
     pub(super) objects: Arc<dyn Objects>,
-    /// By path. All arrays of a sample lie in one group.
-    pub(super) groups: Cache<String, Group>,
+    /// By number. All arrays of a sample lie in one group.
+    pub(super) groups: Cache<u32, Group>,
     /// By array.
     pub(super) arrays: Cache<u64, Array>,
     /// By array and object.
     pub(super) indexes: Cache<(u64, u64), ShardIndex>,
     /// By array and chunk, in the stored type: half the size of what is served, and good for every format.
     pub(super) chunks: Cache<(u64, u64), Chunk>,
-    /// Which version of each object was read, by array and object. An index that has left the cache and is
-    /// read again must not bring another version into files that somebody has begun to read.
-    versions: Mutex<LruCache<(u64, u64), u64>>,
+    seen: Seen,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -97,7 +89,7 @@ impl Reader {
             arrays: Cache::new(metadata / 4),
             indexes: Cache::new(metadata / 2),
             chunks: Cache::new(budget - metadata),
-            versions: Mutex::new(LruCache::new(VERSIONS)),
+            seen: Seen::default(),
             metrics: Arc::default(),
         }
     }
@@ -192,12 +184,39 @@ impl Reader {
 
     /// The group of an array.
     pub(super) fn group(&self, array: &ArrayRef) -> Result<Arc<Group>> {
-        let group = self.groups.get(array.group.clone(), || {
-            let group = Group::read(&*self.objects, &array.group)?;
+        let group = self.groups.get(array.group_id(), || {
+            let (group, found) = Group::read(&*self.objects, &array.group)?;
+            if !self.seen.metadata(array.group_id(), Some(&found)) {
+                return Err(replaced(&group::metadata_path(&array.group)));
+            }
             let weight = group.weight();
             Ok((group, weight))
         });
         group.map(Got::value)
+    }
+
+    /// The groups whose metadata was ever read, by their numbers.
+    pub fn groups_seen(&self) -> Vec<u32> {
+        self.seen.groups()
+    }
+
+    /// Forgets the versions of objects of all groups but these.
+    pub fn keep_seen(&self, group: impl Fn(u32) -> bool) {
+        self.seen.keep(group);
+    }
+
+    /// Whether the metadata of an array's group is still that which was read first.
+    ///
+    /// # Errors
+    /// When the store does not tell.
+    pub fn group_is_current(&self, array: &ArrayRef) -> Result<bool> {
+        let path = group::metadata_path(&array.group);
+        match self.objects.read(&path, Part::Last(1), None, &mut Vec::new()) {
+            Ok(found) => Ok(self.seen.metadata(array.group_id(), found.as_ref())),
+            // Too short even for one byte.
+            Err(e) if e.kind() == ErrorKind::Invalid => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     pub(super) fn chunk(&self, array: &Array, index: u64) -> Result<Arc<Chunk>> {
@@ -250,18 +269,17 @@ impl Reader {
         let (Some(slot), Some(layout)) = (place.slot, array.shards()) else {
             let limit = array.chunk_limit();
             let found = self.objects.read(&path, Part::Whole { limit }, None, encoded)?;
-            return match found {
-                Some(found) => self.hold(array.id, place.object, &path, &found.version).map(|()| true),
-                None => Ok(false),
-            };
+            if !self.seen.object(array.id, place.object, found.as_ref()) {
+                return Err(replaced(&path));
+            }
+            return Ok(found.is_some());
         };
         let shard = self.shard(array.id, place.object, layout, &path)?;
         let ShardIndex::Present { chunks, version, .. } = &*shard else { return Ok(false) };
         let Some(range) = chunks[slot as usize].clone() else { return Ok(false) };
         match self.objects.read(&path, Part::Span(range), Some(version), encoded)? {
             Some(_) => Ok(true),
-            None => Err(Error::new(ErrorKind::Changed, format!("{path} is gone since its index was read"))
-                .hint("restore it, or mount the store again to see its new content")),
+            None => Err(replaced(&path)),
         }
     }
 
@@ -274,12 +292,13 @@ impl Reader {
     ) -> Result<Arc<ShardIndex>> {
         let load = || {
             let mut bytes = Vec::new();
-            let index = match self.objects.read(path, layout.part(), None, &mut bytes)? {
-                Some(found) => {
-                    self.hold(array, object, path, &found.version)?;
-                    ShardIndex::parse(&bytes, layout, found.size, found.version)
-                        .map_err(|e| e.within(path))?
-                }
+            let found = self.objects.read(path, layout.part(), None, &mut bytes)?;
+            if !self.seen.object(array, object, found.as_ref()) {
+                return Err(replaced(path));
+            }
+            let index = match found {
+                Some(found) => ShardIndex::parse(&bytes, layout, found.size, found.version)
+                    .map_err(|e| e.within(path))?,
                 None => ShardIndex::Absent,
             };
             let weight = index.weight() + size_of::<ShardIndex>();
@@ -289,19 +308,9 @@ impl Reader {
     }
 }
 
-impl Reader {
-    /// Holds the version of an object against the one that was read before.
-    fn hold(&self, array: u64, object: u64, path: &str, version: &Version) -> Result<()> {
-        let mut hasher = DefaultHasher::new();
-        version.hash(&mut hasher);
-        let version = hasher.finish();
-        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        if *versions.get_or_insert((array, object), || version) == version {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Changed, format!("{path} changed since it was first read"))
-            .hint("mount the store again to see its new content"))
-    }
+/// An object of which another version, or none, was read before.
+fn replaced(path: &str) -> Error {
+    Error::new(ErrorKind::Changed, format!("{path} changed since it was first read")).hint(RELOAD)
 }
 
 /// The pieces of a payload that are not all rows of their chunk.

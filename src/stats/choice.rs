@@ -52,7 +52,7 @@ impl Choice {
         samples.truncate(wanted.limit.unwrap_or(usize::MAX));
         if samples.is_empty() {
             let asked = wanted.ids.as_ref().map_or(0, Vec::len);
-            let some: Vec<_> = catalog.ids.iter().take(3).map(|id| &**id).collect();
+            let some: Vec<_> = catalog.ids.iter().take(3).collect();
             return Err(Error::usage(format!("no samples: {asked} ids were given, none is in the store"))
                 .hint(format!("it holds {} samples: {} …", catalog.ids.len(), some.join(", "))));
         }
@@ -154,7 +154,7 @@ mod tests {
         Catalog {
             domains: vec![Domain { name: "volume".into() }],
             fields: vec![field("volume_b"), field("volume_a"), field("volume_c")],
-            ids: ["run_2", "run_10", "run_1"].map(Into::into).into(),
+            ids: ["run_2", "run_10", "run_1"].into_iter().collect(),
             grids: vec![None; 3],
             ..Catalog::default()
         }

@@ -115,7 +115,7 @@ impl Watched {
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "since": time(self.since),
-            "dataset": self.fs.catalog().dataset,
+            "dataset": self.fs.snapshot().catalog().dataset,
             "samples": levels.samples,
             "views_in_use": levels.views,
             "metrics": self.metrics_at(),
@@ -154,7 +154,7 @@ impl Watched {
         let started = self.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Levels {
             started: started.as_secs_f64(),
-            samples: self.fs.catalog().ids.len() as u64,
+            samples: self.fs.snapshot().catalog().ids.len() as u64,
             views: self.fs.views() as u64,
             cached: self.fs.reader().held() as u64,
             cache_limit: self.cache_limit as u64,

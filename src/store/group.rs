@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::array::Array;
-use super::{Objects, Part};
+use super::{Found, Objects, Part};
 use crate::catalog::ArrayRef;
 use crate::error::{Error, Result};
 
@@ -32,13 +32,13 @@ struct Consolidated {
 }
 
 impl Group {
-    /// Reads the group's `zarr.json`.
+    /// Reads the group's `zarr.json`; also tells which version it is.
     ///
     /// # Errors
     /// When there is none or it describes no Zarr v3 group.
-    pub fn read(objects: &dyn Objects, path: &str) -> Result<Self> {
+    pub fn read(objects: &dyn Objects, path: &str) -> Result<(Self, Found)> {
         let path = metadata_path(path);
-        let json = read_metadata(objects, &path)?;
+        let (json, found) = read_metadata(objects, &path)?;
         let group: GroupJson = serde_json::from_slice(&json)
             .map_err(|e| Error::invalid(format!("{path}: no Zarr group metadata: {e}")))?;
         if group.zarr_format != 3 || group.node_type != "group" {
@@ -47,7 +47,8 @@ impl Group {
                 group.zarr_format, group.node_type
             )));
         }
-        Ok(Self { nodes: group.consolidated_metadata.map(|c| c.metadata).unwrap_or_default() })
+        let nodes = group.consolidated_metadata.map(|c| c.metadata).unwrap_or_default();
+        Ok((Self { nodes }, found))
     }
 
     /// The array: from the consolidated metadata, else from the array's own `zarr.json`.
@@ -60,7 +61,7 @@ impl Group {
             Some(node) => node.get(),
             None => {
                 let path = format!("{}/{}/zarr.json", expected.group, expected.name);
-                own = String::from_utf8(read_metadata(objects, &path)?)
+                own = String::from_utf8(read_metadata(objects, &path)?.0)
                     .map_err(|_| Error::invalid(format!("{path}: not UTF-8")))?;
                 &own
             }
@@ -103,10 +104,10 @@ pub fn metadata_path(group: &str) -> String {
     format!("{group}/zarr.json")
 }
 
-fn read_metadata(objects: &dyn Objects, path: &str) -> Result<Vec<u8>> {
+fn read_metadata(objects: &dyn Objects, path: &str) -> Result<(Vec<u8>, Found)> {
     let mut json = Vec::new();
     match objects.read(path, Part::Whole { limit: METADATA_LIMIT }, None, &mut json)? {
-        Some(_) => Ok(json),
+        Some(found) => Ok((json, found)),
         None => Err(Error::invalid(format!("{path} is missing"))
             .hint("the manifest lists it: restore it, or convert the sample anew")),
     }

@@ -10,7 +10,7 @@ use lru::LruCache;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Found, Objects, Part, PlainFile, Version, manifest};
+use super::{Found, Objects, Part, PlainFile, RELOAD, Version, manifest};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Descriptors kept open. Opening costs several times a small read; most systems allow 1,024 a process.
@@ -55,10 +55,16 @@ impl Local {
         }
     }
 
+    /// The file that was last opened at a path.
     fn kept(&self, path: &str) -> Result<Option<Arc<OwnedFd>>> {
         if let Some(fd) = self.table().get(path) {
             return Ok(Some(Arc::clone(fd)));
         }
+        self.fresh(path)
+    }
+
+    /// The file that is at a path now.
+    fn fresh(&self, path: &str) -> Result<Option<Arc<OwnedFd>>> {
         let Some(fd) = self.open_below(path)?.map(Arc::new) else { return Ok(None) };
         let dropped = self.table().push(path.to_owned(), Arc::clone(&fd));
         // Closing happens here, outside the lock.
@@ -91,7 +97,8 @@ impl Objects for Local {
         expected: Option<&Version>,
         buffer: &mut Vec<u8>,
     ) -> Result<Option<Found>> {
-        let Some(fd) = self.kept(path)? else { return Ok(None) };
+        let fd = if expected.is_some() { self.kept(path)? } else { self.fresh(path)? };
+        let Some(fd) = fd else { return Ok(None) };
         let stat = self.stat(&fd, path)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Error::invalid(format!("{} is not a regular file", self.full(path))));
@@ -147,8 +154,7 @@ impl Objects for Local {
 }
 
 fn changed(path: &str) -> Error {
-    Error::new(ErrorKind::Changed, format!("{path} changed since it was first read"))
-        .hint("mount the store again to see its new content")
+    Error::new(ErrorKind::Changed, format!("{path} changed since it was first read")).hint(RELOAD)
 }
 
 fn version(stat: &Stat) -> Version {

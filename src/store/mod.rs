@@ -31,7 +31,8 @@ pub trait Objects: Send + Sync {
     fn location(&self) -> String;
 
     /// Reads part of an object into `buffer`, which then holds nothing else. `None` when there is no
-    /// such object.
+    /// such object. Without an `expected` version this is the object that is there now, whatever was
+    /// read of it before.
     ///
     /// # Errors
     /// [`Changed`](crate::error::ErrorKind::Changed) when `expected` is given and the object is no
@@ -127,6 +128,9 @@ impl Wanted {
         }
     }
 }
+
+/// What to do about an object that is another version than was read before.
+pub const RELOAD: &str = "send the mount SIGHUP, or mount again, to see the store's new content";
 
 /// What was found out about an object while it was read.
 #[derive(Clone, Debug)]

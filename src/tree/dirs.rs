@@ -164,7 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn catalog(ids: &[String]) -> Catalog {
-        Catalog { ids: ids.iter().map(|id| id.as_str().into()).collect(), ..Catalog::default() }
+        Catalog { ids: ids.iter().collect(), ..Catalog::default() }
     }
 
     /// Every directory by its path, with the sample in it, from walking the tree.

@@ -2,11 +2,12 @@
 
 pub mod dirs;
 pub mod inode;
+pub mod serial;
 
 pub use dirs::{DirId, Dirs};
 pub use inode::Slot;
 
-use crate::catalog::{FieldId, SampleId};
+use crate::catalog::FieldId;
 use crate::format::Format;
 
 /// Something with a name in the mount.
@@ -21,8 +22,8 @@ pub enum Node {
     },
     /// A field of a sample.
     File {
-        /// The sample.
-        sample: SampleId,
+        /// The sample's directory.
+        dir: DirId,
         /// The field.
         field: FieldId,
         /// The form in which it is shown.

@@ -101,7 +101,7 @@ pub fn verify(args: &VerifyArgs) -> Result<bool> {
     };
     let catalog = layout.catalog();
     for id in &args.samples {
-        if !catalog.ids.iter().any(|known| **known == **id) {
+        if !catalog.ids.iter().any(|known| *known == **id) {
             return Err(Error::usage(format!("the store has no sample {id}")));
         }
     }

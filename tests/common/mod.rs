@@ -13,8 +13,9 @@ use std::io::{BufRead, BufReader};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use samplefs::convert::recipe::Recipe;
 use samplefs::convert::{Run, Summary};
@@ -137,7 +138,8 @@ pub fn stderr(output: &Output) -> String {
 pub struct Mount {
     child: Child,
     dir: TempDir,
-    log: Option<JoinHandle<String>>,
+    /// Lines that are still to be heard, and what was.
+    log: Mutex<(Receiver<String>, String)>,
 }
 
 impl Mount {
@@ -159,8 +161,29 @@ impl Mount {
             said.read_line(&mut first).unwrap();
             assert!(first.len() > before, "the mount ended before it answered: {first}");
         }
-        let log = std::thread::spawn(move || said.lines().map(|line| line.unwrap() + "\n").collect());
-        Self { child, dir, log: Some(log) }
+        let (sender, log) = mpsc::channel();
+        // Nobody hears the rest when the test is over.
+        std::thread::spawn(move || said.lines().try_for_each(|line| sender.send(line.unwrap() + "\n")));
+        Self { child, dir, log: Mutex::new((log, String::new())) }
+    }
+
+    /// Waits for the next line of the log that holds this text.
+    pub fn hear(&self, text: &str) -> String {
+        let mut log = self.log.lock().unwrap();
+        let (lines, heard) = &mut *log;
+        loop {
+            let line = lines.recv_timeout(Duration::from_secs(60));
+            let line = line.unwrap_or_else(|e| panic!("{text}: {e}; the log: {heard}"));
+            *heard += &line;
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends its process a signal, such as `-HUP`.
+    pub fn signal(&self, signal: &str) {
+        run(Command::new("kill").args([signal, &self.pid().to_string()]));
     }
 
     /// Where it is.
@@ -183,7 +206,9 @@ impl Mount {
     pub fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         assert!(!is_mounted(self.path()), "the mount outlived its process");
-        (status, self.log.take().unwrap().join().unwrap())
+        let (lines, heard) = self.log.get_mut().unwrap();
+        heard.extend(lines.iter());
+        (status, std::mem::take(heard))
     }
 
     /// Unmounts it: what it logged.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::write::Cloud;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Found, Part, PlainFile, Version, manifest};
+use crate::store::{Found, Part, PlainFile, RELOAD, Version, manifest};
 
 /// The first pause before a request is tried again; it doubles from one to the next.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -296,8 +296,7 @@ fn denied(cause: String) -> Error {
 }
 
 fn changed() -> Error {
-    Error::new(ErrorKind::Changed, "it changed since it was first read")
-        .hint("mount the store again to see its new content")
+    Error::new(ErrorKind::Changed, "it changed since it was first read").hint(RELOAD)
 }
 
 /// What went wrong, in words that hold no address: addresses can be signed.
