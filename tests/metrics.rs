@@ -14,7 +14,7 @@ const SAMPLE: &str = "E_S_WWC_WM_005";
 
 /// A mount that serves metrics, and where.
 fn mount() -> (Mount, String) {
-    let mount = Mount::new(&common::data(STORE), &["--metrics-addr", "0"]);
+    let mount = Mount::new(&common::data(STORE), &["--metrics-addr", "0", "--memory-target", "512M"]);
     let told: Value = serde_json::from_str(&run(samplefs(["status", "--json"]).arg(mount.path()))).unwrap();
     let url = told["metrics"].as_str().unwrap().to_owned();
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
@@ -53,7 +53,7 @@ fn prometheus_reads_what_reading_took() {
     assert!(value("store_requests_total{outcome=found}") >= 3.0 + 7.0 + 1.0);
     assert_eq!(value("store_requests_total{outcome=failed}"), 0.0);
     assert!(value("store_fetched_bytes_total") > 7.0 * 512.0);
-    assert!(value("cache_bytes") > 7.0 * 512.0 && value("cache_limit_bytes") == f64::from(384 << 20));
+    assert!(value("cache_bytes") > 7.0 * 512.0 && value("cache_limit_bytes") == 0.75 * f64::from(512 << 20));
     assert!(value("resident_bytes") > 1e6 && value("start_time_seconds") > 1.7e9);
     assert_eq!(value("failures_total{kind=unavailable}"), 0.0, "a name that is not there is no failure");
     assert!(!after.to_string().contains(SAMPLE), "labels name no samples");

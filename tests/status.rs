@@ -44,7 +44,7 @@ fn directory() -> PathBuf {
 
 #[test]
 fn a_mount_tells_what_it_shows_and_what_it_has_done() {
-    let mount = Mount::new(&common::data(STORE), &["--cache-size", "1M"]);
+    let mount = Mount::new(&common::data(STORE), &["--memory-target", "4M"]);
     let file = File::open(mount.path().join(FILE)).unwrap();
     file.read_exact_at(&mut [0; 4096], 8192).unwrap();
     drop(file);
@@ -57,8 +57,8 @@ fn a_mount_tells_what_it_shows_and_what_it_has_done() {
     assert_eq!((&told["pid"], &told["views_in_use"]), (&mount.pid().into(), &1.into()));
     assert!(told["bytes_served"].as_u64().unwrap() >= 4096);
     assert!(told["read_amplification"].as_f64().unwrap() > 0.0);
-    assert_eq!(told["memory"]["cache_limit"], 1 << 20);
-    assert!(told["memory"]["cache"].as_u64().unwrap() <= 1 << 20);
+    assert_eq!(told["memory"]["cache_limit"], 3 << 20);
+    assert!(told["memory"]["cache"].as_u64().unwrap() <= 3 << 20);
     assert_eq!(
         (&told["failures"]["invalid"], &told["last_failures"]),
         (&0.into(), &Value::Array(Vec::new()))
