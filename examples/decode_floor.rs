@@ -56,7 +56,7 @@ fn array(objects: &dyn Objects, sample: &str, field: &str) -> Outcome<Array> {
     let sample = catalog.samples().find(|id| catalog.id(*id) == sample).ok_or("no such sample")?;
     let field = catalog.fields.iter().position(|known| known.canonical == *field).ok_or("no such field")?;
     let wanted = layout.extent(sample, FieldId(field as u16)).array;
-    Ok(Group::read(objects, &wanted.group)?.array(objects, &wanted)?)
+    Ok(Group::read(objects, &wanted.group)?.0.array(objects, &wanted)?)
 }
 
 /// Where every chunk is: the file of its shard, and its bytes there.
