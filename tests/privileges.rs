@@ -39,7 +39,7 @@ fn other_processes_of_the_same_user_cannot_look_into_a_mounts_process() {
     let mut other = other.args(["--bounding-set=-sys_ptrace", "tail", "-f", "/dev/null"]).spawn().unwrap();
     // Before it is itself it is a copy of this process, with all that this one may.
     let name = format!("/proc/{}/comm", other.id());
-    while std::fs::read_to_string(&name).unwrap() != "tail\n" {
+    while fs::read_to_string(&name).unwrap() != "tail\n" {
         std::thread::yield_now();
     }
     let others = look(other.id());
