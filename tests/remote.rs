@@ -183,7 +183,7 @@ fn a_dead_server_is_an_error_in_time_and_reads_work_again_when_it_is_back() {
     let server = s3::Server::new();
     let address = server.put("shapenet", &store);
     let proxy = Proxy::new(server.address(), Duration::ZERO);
-    let patience = Duration::from_secs(2);
+    let patience = Duration::from_secs(6);
     let fs = open(&address, &Access { patience, ..access(proxy.address()) }).unwrap();
     let path = format!("{SAMPLE}/volume_sdf.pt");
     proxy.set_dead(true);
